@@ -71,7 +71,9 @@ class Settings:
         if self.host_delay_s < 0 or self.workers < 0:
             raise ConfigError("host_delay_s and workers cannot be below zero", subject="host_delay_s")
         if self.request_total_s > 60:
-            raise ConfigError(f"request_total_s can be 60 at most, not {self.request_total_s:g}", subject="request_total_s")
+            raise ConfigError(
+                f"request_total_s can be 60 at most, not {self.request_total_s:g}", subject="request_total_s"
+            )
         parse_networks(self.allow_private)
 
 
@@ -111,7 +113,9 @@ def load_settings(
             raise ConfigError(f"{path} is no valid TOML: {error}", subject=str(path)) from None
         for name, value in loaded.items():
             if name not in kinds:
-                raise ConfigError(f"{path}: there is no setting {name!r}; known are {', '.join(sorted(kinds))}", subject=name)
+                raise ConfigError(
+                    f"{path}: there is no setting {name!r}; known are {', '.join(sorted(kinds))}", subject=name
+                )
             values[name] = _converted(name, value, kinds[name], str(path))
     for key, text in (os.environ if environ is None else environ).items():
         name = key.removeprefix("NEWSWATCH_").lower()

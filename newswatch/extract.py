@@ -30,7 +30,14 @@ _SCRIPT = re.compile(r"<script\b[^>]{0,2000}>.*?</script\s*>", re.IGNORECASE | r
 _LANG = re.compile(r"<html\b[^>]{0,1000}?\blang\s*=\s*[\"']?([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)?)", re.IGNORECASE)
 _PASSWORD = re.compile(r"<input\b[^>]{0,500}type\s*=\s*[\"']?password", re.IGNORECASE)
 _TITLE = re.compile(r"<title\b[^>]{0,500}>([^<]{0,500})", re.IGNORECASE)
-_HTML_TYPES = ("text/html", "application/xhtml", "text/plain", "application/xml", "text/xml", "application/octet-stream")
+_HTML_TYPES = (
+    "text/html",
+    "application/xhtml",
+    "text/plain",
+    "application/xml",
+    "text/xml",
+    "application/octet-stream",
+)
 
 _BOT_WALL = re.compile(
     r"just a moment|attention required|checking (?:if the site|your browser)|verif(?:y|ying) (?:that )?you are (?:a )?human|"
@@ -145,7 +152,11 @@ def _without_giant_tags(text: str) -> str:
         end = closing if closing >= 0 else len(text) - 1
         # A "<" that is followed by another before any ">" is text or a broken tag: judged by where the next one starts.
         stop = min(end, following - 1) if following >= 0 else end
-        if stop - opening > _MAX_TAG_LENGTH and not text.startswith("<!--", opening) and text[opening + 1 : opening + 2].isalpha():
+        if (
+            stop - opening > _MAX_TAG_LENGTH
+            and not text.startswith("<!--", opening)
+            and text[opening + 1 : opening + 2].isalpha()
+        ):
             kept.append(text[start:opening])
         else:
             kept.append(text[start : stop + 1])
@@ -158,7 +169,9 @@ def _read(text: str, url: str) -> Any:
     try:
         return bare_extraction(text, url=url or None, fast=True, include_comments=False, with_metadata=True)
     except Exception as error:  # whatever a library makes of a hostile page is a failure of this page only
-        raise ExtractError(f"the page cannot be read: {type(error).__name__}: {error}"[:300], subject=url, reason="unreadable") from error
+        raise ExtractError(
+            f"the page cannot be read: {type(error).__name__}: {error}"[:300], subject=url, reason="unreadable"
+        ) from error
 
 
 def _page_title(text: str) -> str:
@@ -200,7 +213,12 @@ def wall_reason(title: str, text: str, page: str = "") -> str | None:
     shown = f"{title}\n{text}"
     bare = len(text) < 400
     source = page[:100_000] if bare else ""
-    if _BOT_WALL.search(title) or (bare and _BOT_WALL.search(shown)) or "cf-chl-" in source or "challenge-platform" in source:
+    if (
+        _BOT_WALL.search(title)
+        or (bare and _BOT_WALL.search(shown))
+        or "cf-chl-" in source
+        or "challenge-platform" in source
+    ):
         return "bot_wall"
     if len(text) < 800 and (_PASSWORD.search(source or page[:200_000]) or bare) and _LOGIN_WALL.search(shown):
         return "login_wall"

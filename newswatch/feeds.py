@@ -257,7 +257,8 @@ def _loose_date(raw: str, name: str, problems: list[str]) -> datetime | None:
         problems.append(f"{name} {raw[:60]!r} is no date")
         return None
     try:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        moment: datetime = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return moment
     except (ValueError, OverflowError):
         problems.append(f"{name} {raw[:60]!r} is no date")
         return None
@@ -283,7 +284,9 @@ def _parse_json(body: bytes, url: str) -> ParsedFeed:
     items = [item for item in data["items"] if isinstance(item, dict)]
     problems = [] if len(items) == len(data["items"]) else ["some items are no objects, left out"]
     entries = tuple(_json_entry(item, url, language) for item in items)
-    return ParsedFeed(version="json" + version.group(1).replace(".", ""), info=info, entries=entries, problems=tuple(problems))
+    return ParsedFeed(
+        version="json" + version.group(1).replace(".", ""), info=info, entries=entries, problems=tuple(problems)
+    )
 
 
 def _string(data: Mapping[str, Any], name: str) -> str:

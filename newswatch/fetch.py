@@ -117,13 +117,14 @@ class Fetcher:
         self._allowed: tuple[Network, ...] = parse_networks(settings.allow_private)
         self._hosts: dict[str, _Host] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._slots = asyncio.Semaphore(settings.connections_max)
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
             resolver=_GivenResolver(self._resolver) if self._resolver else aiohttp.ThreadedResolver(),
             socket_factory=self._guarded_socket,
             ssl=_tls_context(),
-            limit=self._settings.connections_max,
+            limit=0,  # bounded by the slots below, so that waiting for one does not count as time of the exchange
             use_dns_cache=False,
             keepalive_timeout=5,
         )
@@ -164,6 +165,7 @@ class Fetcher:
         accept: str = ACCEPT_PAGE,
         headers: Mapping[str, str] | None = None,
         delay_s: float | None = None,
+        truncate: bool = False,
     ) -> Page:
         """GET a URL and follow its redirects.
 
@@ -173,6 +175,7 @@ class Fetcher:
             accept: the Accept header.
             headers: further headers, as validators; sent on every hop.
             delay_s: least seconds since the last request to the host, where more than the setting.
+            truncate: cut a larger body off instead of failing.
 
         Returns:
             The last answer, whatever its status but a redirect.
@@ -187,7 +190,7 @@ class Fetcher:
         seen = {current}
         redirects: list[tuple[int, str]] = []
         while True:
-            page = await self._polite(current, accept, headers or {}, max_bytes, delay_s)
+            page = await self._polite(current, accept, headers or {}, max_bytes, delay_s, truncate)
             location = page.headers.get("location", "")
             if page.status not in _REDIRECTS or not location:
                 return Page(
@@ -214,15 +217,26 @@ class Fetcher:
         except InputError as error:
             raise FetchError(f"redirect: {error}", subject=url, reason="bad_url", temporary=False) from None
         if target in seen:
-            raise FetchError(f"redirects in a circle, back to {target}", subject=url, reason="redirects", temporary=False)
+            raise FetchError(
+                f"redirects in a circle, back to {target}", subject=url, reason="redirects", temporary=False
+            )
         if current.lower().startswith("https:") and target.lower().startswith("http:"):
             raise FetchError(
-                f"redirect from https to http, to {target}: not followed", subject=url, reason="downgrade", temporary=False
+                f"redirect from https to http, to {target}: not followed",
+                subject=url,
+                reason="downgrade",
+                temporary=False,
             )
         return target
 
     async def _polite(
-        self, url: str, accept: str, headers: Mapping[str, str], max_bytes: int, delay_s: float | None
+        self,
+        url: str,
+        accept: str,
+        headers: Mapping[str, str],
+        max_bytes: int,
+        delay_s: float | None,
+        truncate: bool,
     ) -> Page:
         """One request, when its host's turn has come."""
         name = host_of(url)
@@ -234,7 +248,8 @@ class Fetcher:
                 if wait > 0:
                     await self._sleep(wait)
                 try:
-                    return await self._exchange(url, accept, headers, max_bytes)
+                    async with self._slots:
+                        return await self._exchange(url, accept, headers, max_bytes, truncate)
                 finally:
                     delay = max(self._settings.host_delay_s, delay_s or 0.0)
                     host.ready = self._monotonic() + delay
@@ -243,7 +258,9 @@ class Fetcher:
             if not host.waiting and host.ready <= self._monotonic():
                 self._hosts.pop(name, None)
 
-    async def _exchange(self, url: str, accept: str, headers: Mapping[str, str], max_bytes: int) -> Page:
+    async def _exchange(
+        self, url: str, accept: str, headers: Mapping[str, str], max_bytes: int, truncate: bool
+    ) -> Page:
         if self._session is None:
             raise RuntimeError("use Fetcher as an async context manager")
         refused: list[str] = []
@@ -261,7 +278,7 @@ class Fetcher:
                 ) as response:
                     body = b""
                     if response.status not in _REDIRECTS:
-                        body = await self._read(response, url, max_bytes)
+                        body = await self._read(response, url, max_bytes, truncate)
                     return Page(
                         url=url,
                         final_url=url,
@@ -278,14 +295,19 @@ class Fetcher:
         finally:
             _refused.reset(token)
 
-    async def _read(self, response: aiohttp.ClientResponse, url: str, max_bytes: int) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse, url: str, max_bytes: int, truncate: bool) -> bytes:
         pieces = bytearray()
         async for piece in response.content.iter_chunked(_CHUNK):
             pieces += piece
             if len(pieces) > max_bytes:
                 response.close()
+                if truncate:
+                    return bytes(pieces[:max_bytes])
                 raise FetchError(
-                    f"larger than {max_bytes / 1e6:g} MB after decompression", subject=url, reason="too_large", temporary=False
+                    f"larger than {max_bytes / 1e6:g} MB after decompression",
+                    subject=url,
+                    reason="too_large",
+                    temporary=False,
                 )
         return bytes(pieces)
 

@@ -14,7 +14,8 @@ import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -26,7 +27,7 @@ from newswatch.exceptions import InputError
 from newswatch.records import Article, Assignment
 from newswatch.text import digest, words
 
-__all__ = ["Background", "EventGrouper", "load_background"]
+__all__ = ["Background", "EventGrouper", "count_background", "load_background"]
 
 _Ids = NDArray[np.uint32]
 _Weights = NDArray[np.float32]
@@ -50,7 +51,7 @@ _MOST_SHINGLES = 150
 _SHORT_WORDS = 25
 _FADE_DAYS = 14.0
 _BACKGROUND_SHARE = 0.25
-_THRESHOLD = 0.2
+_THRESHOLD = 0.13
 _FORMAT = 1
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’ʼ][^\W_]+)*")
@@ -85,9 +86,7 @@ def load_background(path: str | Path | None = None) -> Background:
     Raises:
         InputError: the file is no such table.
     """
-    import newswatch
-
-    home = Path(newswatch.__file__).parent
+    home = Path(__file__).parent
     place = Path(path) if path else home / "models" / "grouping" / "background.npz"
     if path is None and not place.exists():
         place = home.parent / "models" / "grouping" / "background.npz"
@@ -139,8 +138,8 @@ class EventGrouper:
     Args:
         window_days: how long an event stays open after its last article.
         threshold: least likeness (0 to 1) for joining an event.
-        background: how common words are in general; without it the first articles of an empty grouper are weighed
-            by what little it has seen.
+        background: how common words are in general; by default the shipped table. Without any (``Background()``) the
+            first articles are weighed by what little the grouper has seen.
 
     Example:
         >>> grouper = EventGrouper()
@@ -153,7 +152,7 @@ class EventGrouper:
     ) -> None:
         self._window = window_days
         self._threshold = threshold
-        self._background = background or Background()
+        self._background = load_background() if background is None else background
         self._docs: dict[int, _Doc] = {}
         self._numbers: dict[str, int] = {}
         self._event_of: dict[int, str] = {}
@@ -183,7 +182,9 @@ class EventGrouper:
         if number is not None:
             doc = self._docs[number]
             event = self._event_of[number]
-            known = Assignment(article=article.id, event=event, is_new=False, how="same text", similarity=1.0, nearest=article.id)
+            known = Assignment(
+                article=article.id, event=event, is_new=False, how="same text", similarity=1.0, nearest=article.id
+            )
             return known, _pack(doc)
         moment = article.published or article.first_seen
         self._expire(moment.timestamp() / 86_400)
@@ -335,7 +336,7 @@ class EventGrouper:
         text = [token.casefold() for token in body]
         counts = Counter(title * 2 + text)
         lead = title + text[:_LEAD_WORDS]
-        pairs = Counter(f"{one} {two}" for run in (title, text) for one, two in zip(run, run[1:], strict=False))
+        pairs = Counter(f"{one} {two}" for run in (title, text) for one, two in pairwise(run))
         numbers = [token for token in dict.fromkeys(title + text) if token[0].isdigit()]
         names = _names(f"{article.title}\n{article.text[:8_000]}")
         all_words = words(article.text)
@@ -369,7 +370,9 @@ class EventGrouper:
     def _view(self, counts: Mapping[str, int]) -> _View:
         terms = {crc32(word.encode()): count for word, count in counts.items()}
         ids = np.array(sorted(terms), np.uint32)
-        return _unit(ids, np.log1p([terms[term] for term in ids.tolist()]) * self._rarity(ids) if len(ids) else np.empty(0))
+        return _unit(
+            ids, np.log1p([terms[term] for term in ids.tolist()]) * self._rarity(ids) if len(ids) else np.empty(0)
+        )
 
     def _pairs(self, counts: Mapping[str, int]) -> _View:
         """Pairs of neighbouring words, each as rare as its words together."""
@@ -498,8 +501,3 @@ def count_background(texts: Iterable[str]) -> Background:
     kept = sorted((term, count) for term, count in counts.items() if count > 1)
     ids = np.array([term for term, _ in kept], np.uint32)
     return Background(total, ids, np.array([count for _, count in kept], np.int32))
-
-
-def utc_day(moment: datetime) -> float:
-    """Days since 1970, with their fraction."""
-    return moment.astimezone(UTC).timestamp() / 86_400

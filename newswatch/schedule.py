@@ -26,6 +26,7 @@ __all__ = [
     "is_due",
     "jitter_s",
     "max_age_s",
+    "page_retry_at",
     "retry_after_s",
 ]
 
@@ -72,7 +73,7 @@ def max_age_s(headers: Mapping[str, str], now: datetime) -> int | None:
     if match:
         return min(int(match.group(1)), _LONGEST_WORD_S)
     expires = http_date(headers.get("expires", ""))
-    if expires is None or "cache-control" in headers and "no-cache" in headers["cache-control"].lower():
+    if expires is None or ("cache-control" in headers and "no-cache" in headers["cache-control"].lower()):
         return None
     sent = http_date(headers.get("date", "")) or now
     return min(max(int((expires - sent).total_seconds()), 0), _LONGEST_WORD_S)
@@ -127,6 +128,22 @@ def after_success(feed: Feed, page: Page, now: datetime, settings: Settings, *, 
         not_before=None,
         next_due=now + timedelta(seconds=gap + jitter_s(feed.url, gap)),
     )
+
+
+def page_retry_at(
+    attempts: int, now: datetime, *, temporary: bool = True, headers: Mapping[str, str] | None = None
+) -> datetime | None:
+    """When a page that failed is fetched again by itself: after 1, 2, 4 and 8 hours, then no more.
+
+    Args:
+        attempts: how often it failed before.
+        temporary: whether trying again can help at all.
+        headers: the answer's headers, for Retry-After.
+    """
+    if not temporary or attempts >= 4:
+        return None
+    told = retry_after_s(headers or {}, now) or 0
+    return now + timedelta(seconds=max(3600 * 2**attempts, told))
 
 
 def after_error(feed: Feed, error: FetchError, headers: Mapping[str, str], now: datetime, settings: Settings) -> Feed:

@@ -48,7 +48,7 @@ from newswatch.records import (
 )
 from newswatch.schedule import is_due
 from newswatch.text import clean_line, digest, words
-from newswatch.urls import canonical_url, check_url, feed_key, source_of
+from newswatch.urls import canonical_url, check_url, feed_key
 
 __all__ = ["Fingerprint", "RecordedPoll", "Storage", "Work", "article_id", "entry_id", "open_storage"]
 
@@ -58,6 +58,7 @@ _POLLS_KEPT = 30
 _CHUNK = 400
 _TAG_SHARE = 1 / 3
 _Item = TypeVar("_Item")
+_Row = sa.RowMapping
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -109,7 +110,9 @@ def _canonical(url: str) -> str:
         return ""
 
 
-def open_storage(location: str | os.PathLike[str], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Storage:
+def open_storage(
+    location: str | os.PathLike[str], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Storage:
     """Open a storage, and make or migrate it where needed.
 
     Args:
@@ -135,7 +138,9 @@ class Storage:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise StorageError(f"cannot make the folder {self.path.parent}: {error}", subject=str(location)) from None
+                raise StorageError(
+                    f"cannot make the folder {self.path.parent}: {error}", subject=str(location)
+                ) from None
         options: dict[str, Any] = {} if self.path else {"poolclass": sa.pool.StaticPool}
         self._engine = sa.create_engine(url, connect_args={"timeout": 60, "check_same_thread": False}, **options)
         sa.event.listen(self._engine, "connect", _on_connect)
@@ -153,7 +158,9 @@ class Storage:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -162,7 +169,9 @@ class Storage:
             with self._writing() as connection:
                 for table in (schema.feeds, schema.pending):
                     connection.execute(
-                        sa.update(table).where(table.c.lease_owner == self.owner).values(lease_owner="", lease_until=None)
+                        sa.update(table)
+                        .where(table.c.lease_owner == self.owner)
+                        .values(lease_owner="", lease_until=None)
                     )
                 connection.execute(sa.delete(schema.leases).where(schema.leases.c.owner == self.owner))
         except (StorageError, sa.exc.SQLAlchemyError):
@@ -265,16 +274,33 @@ class Storage:
             return False
         return False
 
+    def renew_leases(self, *, hold_s: float) -> None:
+        """Prolong all that this process leased."""
+        until = self._now() + timedelta(seconds=hold_s)
+        with self._writing() as connection:
+            for table in (schema.feeds, schema.pending):
+                connection.execute(sa.update(table).where(table.c.lease_owner == self.owner).values(lease_until=until))
+            leases = schema.leases
+            connection.execute(sa.update(leases).where(leases.c.owner == self.owner).values(until=until))
+
     def acquire(self, name: str, *, hold_s: float) -> bool:
         """Take or prolong a named lease; ``False`` where another living process holds it."""
         now = self._now()
         table = schema.leases
         with self._writing() as connection:
             row = connection.execute(sa.select(table).where(table.c.name == name)).mappings().first()
-            if row and row["owner"] != self.owner and row["until"] and row["until"] > now and not self._is_gone(row["owner"]):
+            if (
+                row
+                and row["owner"] != self.owner
+                and row["until"]
+                and row["until"] > now
+                and not self._is_gone(row["owner"])
+            ):
                 return False
             values = {"owner": self.owner, "until": now + timedelta(seconds=hold_s)}
-            connection.execute(upsert(table).values(name=name, **values).on_conflict_do_update(index_elements=["name"], set_=values))
+            connection.execute(
+                upsert(table).values(name=name, **values).on_conflict_do_update(index_elements=["name"], set_=values)
+            )
             return True
 
     def release(self, name: str) -> None:
@@ -303,11 +329,18 @@ class Storage:
                 if row is None:
                     connection.execute(
                         sa.insert(table).values(
-                            url=url, feed_key=key, title=clean_line(link.title), site_url=link.site_url, state=FeedState.NEW, added=now
+                            url=url,
+                            feed_key=key,
+                            title=clean_line(link.title),
+                            site_url=link.site_url,
+                            state=FeedState.NEW,
+                            added=now,
                         )
                     )
                 elif row.state == FeedState.GONE:
-                    connection.execute(sa.update(table).where(table.c.url == row.url).values(state=FeedState.NEW, next_due=None))
+                    connection.execute(
+                        sa.update(table).where(table.c.url == row.url).values(state=FeedState.NEW, next_due=None)
+                    )
                 done.append((row.url if row else url, row is None))
         return done
 
@@ -321,7 +354,9 @@ class Storage:
         with self._writing() as connection:
             connection.execute(sa.delete(schema.feeds).where(schema.feeds.c.url == found))
             connection.execute(
-                sa.delete(schema.failures).where(schema.failures.c.stage == Stage.POLL, schema.failures.c.subject == found)
+                sa.delete(schema.failures).where(
+                    schema.failures.c.stage == Stage.POLL, schema.failures.c.subject == found
+                )
             )
 
     def _feed_url(self, url: str) -> str:
@@ -341,7 +376,10 @@ class Storage:
     def feeds(self) -> list[Feed]:
         """All feeds, by address."""
         with self._reading() as connection:
-            return [_feed(row) for row in connection.execute(sa.select(schema.feeds).order_by(schema.feeds.c.url)).mappings()]
+            return [
+                _feed(row)
+                for row in connection.execute(sa.select(schema.feeds).order_by(schema.feeds.c.url)).mappings()
+            ]
 
     def polls(self, feed_url: str) -> list[Poll]:
         """The log of the last polls of a feed, newest first."""
@@ -369,7 +407,9 @@ class Storage:
                 query = query.where(sa.or_(table.c.next_due.is_(None), table.c.next_due <= now))
             if started is not None:
                 query = query.where(sa.or_(table.c.last_polled.is_(None), table.c.last_polled < started))
-            rows = connection.execute(query.order_by(table.c.next_due.is_not(None), table.c.next_due, table.c.url)).mappings()
+            rows = connection.execute(
+                query.order_by(table.c.next_due.is_not(None), table.c.next_due, table.c.url)
+            ).mappings()
             claimed = []
             for row in rows:
                 feed = _feed(row)
@@ -402,10 +442,18 @@ class Storage:
             ).rowcount
             if not changed:
                 return RecordedPoll(new_entries=0, articles=())  # unsubscribed meanwhile
-            recorded = self._record_entries(connection, parsed.entries, poll.polled) if parsed else RecordedPoll(new_entries=0, articles=())
+            recorded = (
+                self._record_entries(connection, parsed.entries, poll.polled)
+                if parsed
+                else RecordedPoll(new_entries=0, articles=())
+            )
             connection.execute(
                 sa.insert(schema.polls).values(
-                    feed_url=feed.url, polled=poll.polled, status=poll.status, note=poll.note, new_entries=recorded.new_entries
+                    feed_url=feed.url,
+                    polled=poll.polled,
+                    status=poll.status,
+                    note=poll.note,
+                    new_entries=recorded.new_entries,
                 )
             )
             kept = (
@@ -420,7 +468,14 @@ class Storage:
             if feed.error:
                 self._record_failure(
                     connection,
-                    Failure(stage=Stage.POLL, subject=feed.url, url=feed.url, reason=reason, detail=feed.error, failed=poll.polled),
+                    Failure(
+                        stage=Stage.POLL,
+                        subject=feed.url,
+                        url=feed.url,
+                        reason=reason,
+                        detail=feed.error,
+                        failed=poll.polled,
+                    ),
                 )
             else:
                 self._clear_failures(connection, feed.url, (Stage.POLL,))
@@ -431,7 +486,9 @@ class Storage:
         ids = [entry_id(entry) for entry in entries]
         known: dict[str, Any] = {}
         for chunk in _chunks(ids):
-            query = sa.select(table.c.id, table.c.content_hash, table.c.updated, table.c.article_id).where(table.c.id.in_(chunk))
+            query = sa.select(table.c.id, table.c.content_hash, table.c.updated, table.c.article_id).where(
+                table.c.id.in_(chunk)
+            )
             known.update({row.id: row for row in connection.execute(query)})
         new_rows: list[dict[str, Any]] = []
         due: dict[str, None] = {}
@@ -450,7 +507,9 @@ class Storage:
         changed = {row.article_id for row in known.values()} & set(due)
         wanted: list[str] = []
         for chunk in _chunks(list(due)):
-            have = set(connection.execute(sa.select(schema.articles.c.id).where(schema.articles.c.id.in_(chunk))).scalars())
+            have = set(
+                connection.execute(sa.select(schema.articles.c.id).where(schema.articles.c.id.in_(chunk))).scalars()
+            )
             wanted += [one for one in chunk if one not in have or one in changed]
         for chunk in _chunks(wanted):
             statement = upsert(schema.pending).on_conflict_do_update(
@@ -557,7 +616,9 @@ class Storage:
             )
             values["version"] = row["version"] + 1
             connection.execute(
-                sa.text("INSERT INTO articles_fts(articles_fts, rowid, title, text) VALUES ('delete', :number, :title, :text)"),
+                sa.text(
+                    "INSERT INTO articles_fts(articles_fts, rowid, title, text) VALUES ('delete', :number, :title, :text)"
+                ),
                 {"number": row["number"], "title": row["title"], "text": row["text"]},
             )
             self._index(connection, row["number"], article)
@@ -595,12 +656,16 @@ class Storage:
         with self._writing() as connection:
             self._settle(connection, failure.subject, failure, retry_at)
 
-    def _settle(self, connection: sa.Connection, identity: str, failure: Failure | None, retry_at: datetime | None) -> None:
+    def _settle(
+        self, connection: sa.Connection, identity: str, failure: Failure | None, retry_at: datetime | None
+    ) -> None:
         table = schema.pending
         if failure is None:
             self._clear_failures(connection, identity, (Stage.ROBOTS, Stage.FETCH, Stage.EXTRACT, Stage.TAG))
         else:
-            others = [stage for stage in (Stage.ROBOTS, Stage.FETCH, Stage.EXTRACT, Stage.TAG) if stage is not failure.stage]
+            others = [
+                stage for stage in (Stage.ROBOTS, Stage.FETCH, Stage.EXTRACT, Stage.TAG) if stage is not failure.stage
+            ]
             self._clear_failures(connection, identity, others)
             self._record_failure(connection, replace(failure, retry_at=retry_at))
         if retry_at is None:
@@ -649,7 +714,9 @@ class Storage:
     def iter_articles(self, wanted: ArticleFilter) -> Iterator[Article]:
         """As `articles`, read a few hundred at a time."""
         table = schema.articles
-        query = sa.select(table.c.id).where(*self._article_conditions(wanted)).order_by(table.c.shown_at.desc(), table.c.id)
+        query = (
+            sa.select(table.c.id).where(*self._article_conditions(wanted)).order_by(table.c.shown_at.desc(), table.c.id)
+        )
         if wanted.limit:
             query = query.limit(wanted.limit)
         with self._reading() as connection:
@@ -669,7 +736,7 @@ class Storage:
             InputError: the query holds no word.
         """
         expression = _fts_expression(query)
-        conditions = [sa.text("articles_fts MATCH :expression"), *self._article_conditions(wanted)]
+        conditions: list[Any] = [sa.text("articles_fts MATCH :expression"), *self._article_conditions(wanted)]
         fts = sa.table("articles_fts", sa.column("rowid"), sa.column("rank"))
         statement = (
             sa.select(schema.articles.c.id)
@@ -688,7 +755,9 @@ class Storage:
         conditions: list[sa.ColumnElement[bool]] = []
         if wanted.tag is not None:
             tags = schema.tags
-            conditions.append(table.c.id.in_(sa.select(tags.c.article_id).where(tags.c.tag == wanted.tag, tags.c.given)))
+            conditions.append(
+                table.c.id.in_(sa.select(tags.c.article_id).where(tags.c.tag == wanted.tag, tags.c.given))
+            )
         if wanted.since is not None:
             conditions.append(table.c.shown_at >= wanted.since)
         if wanted.until is not None:
@@ -696,7 +765,9 @@ class Storage:
         if wanted.language is not None:
             conditions.append(table.c.language == wanted.language)
         if wanted.feed is not None:
-            conditions.append(table.c.id.in_(sa.select(schema.entries.c.article_id).where(schema.entries.c.feed_url == wanted.feed)))
+            conditions.append(
+                table.c.id.in_(sa.select(schema.entries.c.article_id).where(schema.entries.c.feed_url == wanted.feed))
+            )
         return conditions
 
     def _articles_by_id(self, connection: sa.Connection, identities: Sequence[str]) -> list[Article]:
@@ -735,12 +806,13 @@ class Storage:
         return list(self._in_order(identities))
 
     def iter_fingerprints(self, since: datetime) -> Iterator[Fingerprint]:
-        """What the grouper kept of the articles that arrived since then, oldest first."""
-        table = schema.fingerprints
+        """What the grouper kept of the articles of events that were still open then, oldest first."""
+        table, members, events = schema.fingerprints, schema.members, schema.events
         query = (
-            sa.select(table.c.article_id, schema.members.c.event_id, table.c.arrived, table.c.packed)
-            .join(schema.members, schema.members.c.article_id == table.c.article_id)
-            .where(table.c.arrived >= since)
+            sa.select(table.c.article_id, members.c.event_id, table.c.arrived, table.c.packed)
+            .join(members, members.c.article_id == table.c.article_id)
+            .join(events, events.c.id == members.c.event_id)
+            .where(events.c.last_seen >= since)
             .order_by(table.c.arrived, table.c.article_id)
         )
         with self._reading() as connection:
@@ -777,7 +849,9 @@ class Storage:
                     .on_conflict_do_nothing()
                 )
             for chunk in _chunks([assignment.article for assignment, _ in assigned]):
-                connection.execute(sa.update(schema.articles).where(schema.articles.c.id.in_(chunk)).values(grouped=True))
+                connection.execute(
+                    sa.update(schema.articles).where(schema.articles.c.id.in_(chunk)).values(grouped=True)
+                )
             for event in touched:
                 self._refresh_event(connection, event)
 
@@ -852,7 +926,9 @@ class Storage:
             row = connection.execute(sa.select(schema.events).where(schema.events.c.id == identity)).mappings().first()
             if row is None:
                 raise NotFoundError(f"no event {identity}", subject=identity)
-            ids = list(connection.execute(sa.select(members.c.article_id).where(members.c.event_id == identity)).scalars())
+            ids = list(
+                connection.execute(sa.select(members.c.article_id).where(members.c.event_id == identity)).scalars()
+            )
             found = self._articles_by_id(connection, ids)
         ordered = sorted(found, key=lambda article: (article.published or article.first_seen, article.id))
         return replace(_event(row), articles=tuple(ordered))
@@ -871,7 +947,9 @@ class Storage:
         connection.execute(
             upsert(table)
             .values(stage=failure.stage, subject=failure.subject, attempts=1, **values)
-            .on_conflict_do_update(index_elements=["stage", "subject"], set_={**values, "attempts": table.c.attempts + 1})
+            .on_conflict_do_update(
+                index_elements=["stage", "subject"], set_={**values, "attempts": table.c.attempts + 1}
+            )
         )
 
     def _clear_failures(self, connection: sa.Connection, subject: str, stages: Sequence[Stage]) -> None:
@@ -893,15 +971,21 @@ class Storage:
         """
         failures, pending, feeds = schema.failures, schema.pending, schema.feeds
         with self._writing() as connection:
-            rows = connection.execute(sa.select(failures.c.stage, failures.c.subject).where(failures.c.stage != Stage.GROUP)).all()
+            rows = connection.execute(
+                sa.select(failures.c.stage, failures.c.subject).where(failures.c.stage != Stage.GROUP)
+            ).all()
             articles = sorted({row.subject for row in rows if row.stage != Stage.POLL})
             for chunk in _chunks(articles):
-                statement = upsert(pending).on_conflict_do_update(index_elements=["article_id"], set_={"due": sa.null()})
+                statement = upsert(pending).on_conflict_do_update(
+                    index_elements=["article_id"], set_={"due": sa.null()}
+                )
                 connection.execute(statement, [{"article_id": one, "attempts": 0} for one in chunk])
             polls = [row.subject for row in rows if row.stage == Stage.POLL]
             for chunk in _chunks(polls):
                 connection.execute(
-                    sa.update(feeds).where(feeds.c.url.in_(chunk), feeds.c.state == FeedState.FAILING).values(next_due=None)
+                    sa.update(feeds)
+                    .where(feeds.c.url.in_(chunk), feeds.c.state == FeedState.FAILING)
+                    .values(next_due=None)
                 )
         return len(articles) + len(polls)
 
@@ -919,7 +1003,9 @@ class Storage:
         values = {"status": status, "body": body, "fetched": now}
         with self._writing() as connection:
             connection.execute(
-                upsert(schema.robots).values(url=url, **values).on_conflict_do_update(index_elements=["url"], set_=values)
+                upsert(schema.robots)
+                .values(url=url, **values)
+                .on_conflict_do_update(index_elements=["url"], set_=values)
             )
 
     def status(self, now: datetime) -> StorageStatus:
@@ -927,12 +1013,16 @@ class Storage:
         feeds = schema.feeds
 
         def count(connection: sa.Connection, table: sa.Table, *conditions: Any) -> int:
-            return int(connection.execute(sa.select(sa.func.count()).select_from(table).where(*conditions)).scalar() or 0)
+            return int(
+                connection.execute(sa.select(sa.func.count()).select_from(table).where(*conditions)).scalar() or 0
+            )
 
         with self._reading() as connection:
             states = connection.execute(sa.select(feeds.c.state, sa.func.count()).group_by(feeds.c.state)).all()
             rows = connection.execute(
-                sa.select(feeds.c.last_polled, feeds.c.next_due, feeds.c.interval_s).where(feeds.c.state != FeedState.GONE)
+                sa.select(feeds.c.last_polled, feeds.c.next_due, feeds.c.interval_s).where(
+                    feeds.c.state != FeedState.GONE
+                )
             ).all()
             last = max((row.last_polled for row in rows if row.last_polled), default=None)
             overdue = sum(
@@ -962,12 +1052,12 @@ class Storage:
 # --- rows to records --------------------------------------------------------------------------------------------------
 
 
-def _feed(row: Mapping[str, Any]) -> Feed:
+def _feed(row: _Row) -> Feed:
     values = {spec.name: row[spec.name] for spec in fields(Feed)}
     return Feed(**{**values, "state": FeedState(values["state"])})
 
 
-def _entry(row: Mapping[str, Any]) -> Entry:
+def _entry(row: _Row) -> Entry:
     values = {spec.name: row[spec.name] for spec in fields(Entry)}
     return Entry(**{**values, "authors": tuple(values["authors"]), "problems": tuple(values["problems"])})
 
@@ -1003,7 +1093,7 @@ def _article_values(article: Article, fetched: datetime) -> dict[str, Any]:
     }
 
 
-def _article(row: Mapping[str, Any], tag_rows: Sequence[Mapping[str, Any]]) -> Article:
+def _article(row: _Row, tag_rows: Sequence[_Row]) -> Article:
     tagging = None
     if row["tag_model"]:
         tagging = Tagging(
@@ -1014,7 +1104,20 @@ def _article(row: Mapping[str, Any], tag_rows: Sequence[Mapping[str, Any]]) -> A
             notes=tuple(row["tag_notes"]),
             model=row["tag_model"],
         )
-    plain = ("id", "url", "title", "text", "feed", "first_seen", "source", "site", "published", "language", "note", "version")
+    plain = (
+        "id",
+        "url",
+        "title",
+        "text",
+        "feed",
+        "first_seen",
+        "source",
+        "site",
+        "published",
+        "language",
+        "note",
+        "version",
+    )
     return Article(
         **{name: row[name] for name in plain},
         text_from=TextFrom(row["text_from"]),
@@ -1024,7 +1127,7 @@ def _article(row: Mapping[str, Any], tag_rows: Sequence[Mapping[str, Any]]) -> A
     )
 
 
-def _event(row: Mapping[str, Any]) -> Event:
+def _event(row: _Row) -> Event:
     return Event(**{**row, "tags": tuple(row["tags"])})
 
 
@@ -1041,13 +1144,21 @@ def _engine_url(location: str | os.PathLike[str]) -> sa.URL:
             f"storages are SQLite files in this version: give a path or sqlite:///PATH, not {scheme}://", subject=text
         )
     url = sa.engine.make_url(text)
-    return url.set(database=str(Path(url.database).expanduser())) if url.database and url.database != ":memory:" else url
+    return (
+        url.set(database=str(Path(url.database).expanduser())) if url.database and url.database != ":memory:" else url
+    )
 
 
 def _on_connect(connection: Any, record: object) -> None:
     connection.isolation_level = None  # transactions are begun below, not guessed by the driver
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=60000", "cache_size=-32000"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+        "busy_timeout=60000",
+        "cache_size=-32000",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -28,7 +28,9 @@ _BLANK_LINES = re.compile(r"\n\s*\n\s*")
 _WORD = re.compile(r"[^\W_]+(?:['’ʼ][^\W_]+)*")
 # A sentence ends at . ! ? … or the full stops of other scripts, with closing quotes, before a space and a new start.
 _SENTENCE_END = re.compile(r"(?<=[.!?…。！？؟۔।])[\"'”’»)\]]*\s+(?=[\"'“‘«(\[—–-]*[^\W_])|\n+")
-_ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Gen|Col|Lt|Sgt|Gov|Sen|Rep|No|vs|г|ул|им|д|руб|Sr|Sra|art|ст)|\b[^\W\d_])\.$")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Gen|Col|Lt|Sgt|Gov|Sen|Rep|No|vs|г|ул|им|д|руб|Sr|Sra|art|ст)|\b[^\W\d_])\.$"
+)
 
 _BLOCKS = frozenset(
     "address article aside blockquote br caption dd div dl dt figcaption figure footer form h1 h2 h3 h4 h5 h6 "

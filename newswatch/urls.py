@@ -25,8 +25,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Parameters that name how a reader came, never what is read. Kept narrow: a parameter that could be an article's id
 # (id, cid, eid, ref on some sites) must stay, or two articles would become one.
 _TRACKING_NAMES = frozenset(
-    "fbclid gclid dclid gclsrc gbraid wbraid msclkid yclid ysclid twclid ttclid igshid igsh mc_cid mc_eid _ga _gl _hsenc _hsmi "
-    "mkt_tok vero_id vero_conv oly_anon_id oly_enc_id wickedid rb_clickid s_cid cmpid ncid xtor at_medium at_campaign "
+    "fbclid gclid dclid gclsrc gbraid wbraid msclkid yclid ysclid twclid ttclid igshid igsh mc_cid mc_eid _ga _gl "
+    "_hsenc _hsmi mkt_tok vero_id vero_conv oly_anon_id oly_enc_id wickedid rb_clickid s_cid cmpid ncid xtor at_medium at_campaign "
     "at_custom1 at_custom2 at_custom3 at_custom4 ocid smid ns_mchannel ns_source ns_campaign ns_linkname ns_fee "
     "traffic_source ref_src ref_url __twitter_impression guccounter guce_referrer guce_referrer_sig".split()
 )
@@ -48,9 +48,7 @@ def check_url(url: str) -> str:
     except ValueError as error:
         raise InputError(f"{url!r} is no URL: {error}", subject=url, reason="bad_url") from None
     if parts.scheme.lower() not in ("http", "https"):
-        raise InputError(
-            f"{url!r} is not an http or https address", subject=url, reason="bad_url"
-        )
+        raise InputError(f"{url!r} is not an http or https address", subject=url, reason="bad_url")
     if not parts.hostname or any(ord(char) <= 32 or ord(char) == 127 for char in text):
         raise InputError(f"{url!r} has no host, or holds spaces or control characters", subject=url, reason="bad_url")
     return text.partition("#")[0]

@@ -142,7 +142,7 @@ def _bounded(function: Callable[[Any], Any], item: Any, seconds: float, memory_m
         return ItemError("too_much_memory", f"took more than {memory_mb} MB of memory")
     except NewswatchError as error:
         return ItemError(error.reason or type(error).__name__, str(error), expected=True)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a failure of this item only
         return ItemError("internal", f"{type(error).__name__}: {error}"[:500])
 
 
