@@ -316,6 +316,8 @@ def _joined(response: aiohttp.ClientResponse) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name, value in response.headers.items():
         key = name.lower()
+        # Bytes that are no UTF-8 come as lone surrogates, which can be neither stored nor sent.
+        value = value.encode("utf-8", "replace").decode("utf-8")
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
     return headers
 

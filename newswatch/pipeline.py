@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from newswatch.config import Settings
-from newswatch.exceptions import ExtractError, FetchError, NewswatchError
+from newswatch.exceptions import ExtractError, FetchError, NewswatchError, StorageError
 from newswatch.extract import choose_title, extract_article, wall_reason
 from newswatch.feeds import parse_feed
 from newswatch.fetch import ACCEPT_FEED, ACCEPT_PAGE, Fetcher
@@ -290,6 +290,8 @@ class Round:
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
+            with suppress(NewswatchError):
+                self._storage.release_leases()
         return RoundSummary(
             feeds=self._feeds,
             failed_feeds=self._failed_feeds,
@@ -332,6 +334,10 @@ class Round:
                 headers=conditional_headers(feed),
             )
             renewed, parsed, note = await self._read_feed(feed, page)
+            poll = Poll(feed_url=feed.url, polled=self._now(), status=page.status, note=note)
+            recorded = await asyncio.to_thread(self._storage.record_poll, renewed, poll, parsed)
+        except StorageError:
+            raise
         except NewswatchError as error:
             await self._feed_failed(feed, page, error)
             return
@@ -339,8 +345,6 @@ class Round:
             log.exception("unexpected failure of %s", feed.url)
             await self._feed_failed(feed, page, FetchError(f"{type(error).__name__}: {error}", reason="internal"))
             return
-        poll = Poll(feed_url=feed.url, polled=self._now(), status=page.status, note=note)
-        recorded = await asyncio.to_thread(self._storage.record_poll, renewed, poll, parsed)
         self._polled(
             PollResult(feed_url=feed.url, status=page.status, new_entries=recorded.new_entries, note=note), recorded
         )
@@ -547,11 +551,15 @@ class Round:
         return read_robots(page.status, page.body)
 
 
-async def _all(jobs: Any) -> None:
-    """Run all jobs to their end; the first that raises ends the others."""
-    async with asyncio.TaskGroup() as group:
-        for job in jobs:
-            group.create_task(job)
+async def _all(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all jobs to their end; the first that raises ends the others, and its error is raised as it is."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 # --- grouping ---------------------------------------------------------------------------------------------------------

@@ -166,14 +166,7 @@ class Storage:
     def close(self) -> None:
         """Give back what this process leased, and close all connections."""
         try:
-            with self._writing() as connection:
-                for table in (schema.feeds, schema.pending):
-                    connection.execute(
-                        sa.update(table)
-                        .where(table.c.lease_owner == self.owner)
-                        .values(lease_owner="", lease_until=None)
-                    )
-                connection.execute(sa.delete(schema.leases).where(schema.leases.c.owner == self.owner))
+            self.release_leases()
         except (StorageError, sa.exc.SQLAlchemyError):
             log.warning("leases could not be given back; they lapse by themselves")
         self._engine.dispose()
@@ -282,6 +275,15 @@ class Storage:
                 connection.execute(sa.update(table).where(table.c.lease_owner == self.owner).values(lease_until=until))
             leases = schema.leases
             connection.execute(sa.update(leases).where(leases.c.owner == self.owner).values(until=until))
+
+    def release_leases(self) -> None:
+        """Give back all that this process leased."""
+        with self._writing() as connection:
+            for table in (schema.feeds, schema.pending):
+                connection.execute(
+                    sa.update(table).where(table.c.lease_owner == self.owner).values(lease_owner="", lease_until=None)
+                )
+            connection.execute(sa.delete(schema.leases).where(schema.leases.c.owner == self.owner))
 
     def acquire(self, name: str, *, hold_s: float) -> bool:
         """Take or prolong a named lease; ``False`` where another living process holds it."""
@@ -676,17 +678,6 @@ class Storage:
                 .where(table.c.article_id == identity)
                 .values(due=retry_at, attempts=table.c.attempts + 1, lease_owner="", lease_until=None)
             )
-
-    def release_work(self, identities: Sequence[str]) -> None:
-        """Give leased articles back undone."""
-        table = schema.pending
-        with self._writing() as connection:
-            for chunk in _chunks(list(identities)):
-                connection.execute(
-                    sa.update(table)
-                    .where(table.c.article_id.in_(chunk), table.c.lease_owner == self.owner)
-                    .values(lease_owner="", lease_until=None)
-                )
 
     def article(self, identity: str) -> Article:
         """One article.
