@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,10 @@ from newswatch.exceptions import NewswatchError
 
 __all__ = ["ItemError", "Workers"]
 
-# Room for a worker's first task, which imports the parsers and loads the model.
+# Room for a worker to start, which imports the parsers.
 _START_S = 30.0
 _GRACE_S = 2.0
+_IDLE_S = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,36 @@ class _TooSlow(BaseException):
     """Raised by the timer. No ``Exception``, which libraries swallow."""
 
 
+class _Pool:
+    """The worker processes that all `Workers` of one count share, so that a new one need not start them again."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._executor: Any = None
+
+    def executor(self, count: int) -> Any:
+        """The running executor. loky's own one: ``Parallel`` works in this process where one worker is asked for."""
+        if self._executor is None:
+            from joblib.externals.loky import ProcessPoolExecutor
+
+            single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+            self._executor = ProcessPoolExecutor(
+                count, timeout=_IDLE_S, initializer=_settle, initargs=(os.getpid(),), env=single
+            )
+        return self._executor
+
+    def stop(self) -> None:
+        """End the processes, whatever they are doing."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            with contextlib.suppress(Exception):
+                executor.shutdown(wait=True, kill_workers=True)
+
+
+# By process id too: a forked child must not use its parent's.
+_pools: dict[tuple[int, int], _Pool] = {}
+
+
 class Workers:
     """Runs a function over items in worker processes, within bounds.
 
@@ -61,8 +93,7 @@ class Workers:
         self._count = count
         self._seconds = seconds
         self._memory_mb = memory_mb
-        self._warm = False
-        self._lock = threading.Lock()
+        self._closed = False
 
     def run(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         """Results in the order of the items; an `ItemError` where an item failed. Safe to call from any thread."""
@@ -70,59 +101,90 @@ class Workers:
             return []
         if self._count == 0:
             return [_bounded(function, item, self._seconds, 0) for item in items]
-        with self._lock:
-            results = self._parallel(function, items)
-            if results is not None:
-                return results
-            # Something hung or died and took the batch with it: one by one, only the culprit fails.
-            singly: list[Any] = []
-            for item in items:
-                single = self._parallel(function, [item])
-                singly.append(single[0] if single else ItemError("crashed", "the worker hung or died on it"))
-            return singly
+        pool = self._pool()
+        results: dict[int, Any] = {}
+        with pool.lock:
+            self._closed = False
+            singly = False
+            while todo := [index for index in range(len(items)) if index not in results]:
+                # After a worker died, one by one until it is known on which item.
+                batch = todo[:1] if singly else todo
+                died = self._work(pool, function, items, batch, results)
+                if self._closed:
+                    stopped = ItemError("crashed", "the workers were stopped")
+                    results.update({index: stopped for index in todo if index not in results})
+                elif died and singly:
+                    results[batch[0]] = ItemError("crashed", "the worker process died on it")
+                    singly = False
+                elif died:
+                    singly = True
+        return [results[index] for index in range(len(items))]
 
-    def _parallel(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any] | None:
-        from joblib import Parallel, delayed
-        from joblib.externals.loky.process_executor import BrokenProcessPool
+    def _work(
+        self,
+        pool: _Pool,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        batch: Sequence[int],
+        results: dict[int, Any],
+    ) -> bool:
+        """Work on some items, and put into the results what came of them: whether a worker died on one of them."""
+        from joblib.externals.loky.process_executor import BrokenProcessPool, ShutdownExecutorError
 
-        limit = self._seconds + _GRACE_S + (0.0 if self._warm else _START_S)
-        call = delayed(_in_worker)
+        futures: dict[int, Future[Any]] = {}
+        current = batch[0]
         try:
-            pool = Parallel(n_jobs=self._count, backend="loky", batch_size=1, pre_dispatch="all", timeout=limit)
-            results = list(pool(call(function, item, self._seconds, self._memory_mb) for item in items))
-        except (TimeoutError, BrokenProcessPool):
-            self._warm = False
-            return None
-        self._warm = True
-        return results
+            executor = pool.executor(self._count)
+            # Starting a process and its imports count for no item.
+            wait([executor.submit(_ready, function)], timeout=_START_S)
+            for index in batch:
+                futures[index] = executor.submit(_bounded, function, items[index], self._seconds, self._memory_mb)
+            for current, future in futures.items():
+                try:
+                    # All before it are done, so it is being worked on.
+                    results[current] = future.result(self._seconds + _GRACE_S)
+                except (TimeoutError, CancelledError, BrokenProcessPool, ShutdownExecutorError):
+                    raise
+                except Exception as error:  # noqa: BLE001 - cannot be sent to or from a worker
+                    results[current] = ItemError("internal", f"{type(error).__name__}: {error}"[:500])
+        except TimeoutError:
+            _gather(futures, results)
+            results[current] = ItemError("too_slow", f"took more than {self._seconds:g} s and had to be killed")
+            pool.stop()
+        except (CancelledError, BrokenProcessPool, ShutdownExecutorError):
+            _gather(futures, results)
+            pool.stop()
+            return True
+        except BaseException:
+            pool.stop()
+            raise
+        return False
+
+    def _pool(self) -> _Pool:
+        return _pools.setdefault((os.getpid(), self._count), _Pool())
 
     def close(self) -> None:
-        """Stop the worker processes."""
-        if self._count and "joblib.externals.loky" in sys.modules:
-            from joblib.externals.loky import get_reusable_executor
-
-            with contextlib.suppress(Exception):
-                get_reusable_executor().shutdown(wait=True, kill_workers=True)
-            self._warm = False
+        """Stop the worker processes, also amid a batch, whose open items then fail."""
+        if self._count:
+            self._closed = True
+            self._pool().stop()
 
 
-def _in_worker(function: Callable[[Any], Any], item: Any, seconds: float, memory_mb: int) -> Any:
-    _settle()
-    return _bounded(function, item, seconds, memory_mb)
+def _gather(futures: Mapping[int, Future[Any]], results: dict[int, Any]) -> None:
+    """Keep what was done before its worker is stopped."""
+    for index, future in futures.items():
+        if future.done() and not future.cancelled() and future.exception() is None:
+            results[index] = future.result()
 
 
-_settled = False
+def _ready(function: Callable[[Any], Any]) -> None:
+    """Sent ahead of the items: to receive the function, the worker imports its module."""
 
 
-def _settle() -> None:
-    """Once in each worker: leave Ctrl-C to the parent, and do not outlive it."""
-    global _settled
-    if _settled:
-        return
-    _settled = True
+def _settle(parent: int) -> None:
+    """Once in each worker, before any work: leave Ctrl-C to the parent, and do not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "getppid") and sys.platform != "win32":
-        parent = os.getppid()
+    if sys.platform != "win32":
 
         def watch() -> None:
             while os.getppid() == parent:
@@ -142,7 +204,7 @@ def _bounded(function: Callable[[Any], Any], item: Any, seconds: float, memory_m
         return ItemError("too_much_memory", f"took more than {memory_mb} MB of memory")
     except NewswatchError as error:
         return ItemError(error.reason or type(error).__name__, str(error), expected=True)
-    except Exception as error:  # noqa: BLE001 - a failure of this item only
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a failure of this item only
         return ItemError("internal", f"{type(error).__name__}: {error}"[:500])
 
 
