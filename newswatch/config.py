@@ -66,10 +66,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # so written, it refuses NaN too
                 raise ConfigError(f"{name} must be above zero, not {getattr(self, name)}", subject=name)
-        if self.host_delay_s < 0 or self.workers < 0:
-            raise ConfigError("host_delay_s and workers cannot be below zero", subject="host_delay_s")
+        for name in ("host_delay_s", "redirects_max", "workers"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} cannot be below zero, nor {getattr(self, name)}", subject=name)
         if self.request_total_s > 60:
             raise ConfigError(
                 f"request_total_s can be 60 at most, not {self.request_total_s:g}", subject="request_total_s"
@@ -103,6 +104,7 @@ def load_settings(
         2.5
     """
     kinds = {spec.name: type(spec.default) for spec in fields(Settings)}
+    known = f"known are {', '.join(sorted(kinds))}"
     values: dict[str, Any] = {}
     if path is not None:
         try:
@@ -113,24 +115,28 @@ def load_settings(
             raise ConfigError(f"{path} is no valid TOML: {error}", subject=str(path)) from None
         for name, value in loaded.items():
             if name not in kinds:
-                raise ConfigError(
-                    f"{path}: there is no setting {name!r}; known are {', '.join(sorted(kinds))}", subject=name
-                )
+                raise ConfigError(f"{path}: there is no setting {name!r}; {known}", subject=name)
             values[name] = _converted(name, value, kinds[name], str(path))
     for key, text in (os.environ if environ is None else environ).items():
         name = key.removeprefix("NEWSWATCH_").lower()
         if key.startswith("NEWSWATCH_") and name in kinds:
             values[name] = _from_text(name, text, kinds[name], key)
-    values.update({name: value for name, value in given.items() if value is not None})
+    for name, value in given.items():
+        if name not in kinds:
+            raise ConfigError(f"there is no setting {name!r}; {known}", subject=name)
+        if value is not None:
+            values[name] = _converted(name, value, kinds[name], "argument")
     return replace(Settings(), **values)
 
 
 def _converted(name: str, value: object, kind: type, place: str) -> object:
-    if kind is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
+    if kind is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if kind is tuple and isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return tuple(value)
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+    if kind is not tuple and isinstance(value, kind) and not isinstance(value, bool):
         return value
     wanted = {tuple: "a list of strings", str: "a string", int: "a whole number", float: "a number"}[kind]
     raise ConfigError(f"{place}: {name} must be {wanted}, not {value!r}", subject=name)

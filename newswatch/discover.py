@@ -6,7 +6,7 @@ import re
 
 from newswatch.exceptions import InputError
 from newswatch.records import FeedLink
-from newswatch.text import clean_line, decode_page
+from newswatch.text import clean_line, decode_page, without_giant_tags
 from newswatch.urls import check_url, join_url
 
 __all__ = ["find_feeds"]
@@ -35,7 +35,7 @@ def find_feeds(body: bytes, *, url: str, content_type: str = "") -> tuple[FeedLi
     """
     from lxml import etree, html
 
-    text = decode_page(body, content_type)
+    text = without_giant_tags(decode_page(body, content_type))
     try:
         root = html.document_fromstring(text.encode("utf-8"), parser=html.HTMLParser(encoding="utf-8", no_network=True))
     except (etree.ParserError, ValueError):
@@ -46,8 +46,11 @@ def find_feeds(body: bytes, *, url: str, content_type: str = "") -> tuple[FeedLi
     for node in root.iter("link"):
         relations = (node.get("rel") or "").lower().split()
         kind = (node.get("type") or "").lower().partition(";")[0].strip()
-        if "feed" in relations or ("alternate" in relations and kind in _TYPES):
-            _keep(declared, base, node.get("href"), node.get("title"))
+        href = node.get("href") or ""
+        # JSON Feed 1.0 is announced as plain application/json; but so are, by others, many things that are no feeds.
+        is_feed = kind in _TYPES or (kind == "application/json" and _LOOKS_LIKE.search(href))
+        if "feed" in relations or ("alternate" in relations and is_feed):
+            _keep(declared, base, href, node.get("title"))
     if declared:
         return tuple(declared.values())[:_MOST]
     guessed: dict[str, FeedLink] = {}

@@ -13,20 +13,20 @@ from typing import Any
 from newswatch.exceptions import ExtractError
 from newswatch.language import detect_language
 from newswatch.records import Extraction
-from newswatch.text import clean_line, clean_text, decode_page, looks_binary
+from newswatch.text import clean_line, clean_text, decode_page, looks_binary, without_giant_tags
 
 __all__ = ["choose_title", "extract_article", "wall_reason"]
 
 # Of 181 real pages the largest had 3,229 tags and none an opening tag over 32 kB; beyond ten times that, parsing takes
 # seconds to minutes (docs/extraction.md).
 _MAX_TAGS = 30_000
-_MAX_TAG_LENGTH = 32_768
 _MAX_SCRIPT = 262_144
 _MAX_CHARS = 8_000_000
 _LEAST_TEXT = 40
 _WALL_LENGTH = 1500
 
-_SCRIPT = re.compile(r"<script\b[^>]{0,2000}>.*?</script\s*>", re.IGNORECASE | re.DOTALL)
+_SCRIPT_START = re.compile(r"<script\b[^>]{0,2000}>", re.IGNORECASE)
+_SCRIPT_END = re.compile(r"</script\s*>", re.IGNORECASE)
 _LANG = re.compile(r"<html\b[^>]{0,1000}?\blang\s*=\s*[\"']?([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)?)", re.IGNORECASE)
 _PASSWORD = re.compile(r"<input\b[^>]{0,500}type\s*=\s*[\"']?password", re.IGNORECASE)
 _TITLE = re.compile(r"<title\b[^>]{0,500}>([^<]{0,500})", re.IGNORECASE)
@@ -79,8 +79,8 @@ def extract_article(
         language: what the feed declares, as a hint.
 
     Raises:
-        ExtractError: no article. ``reason`` is ``empty``, ``not_html``, ``too_large``, ``too_complex``, ``no_text``,
-            ``bot_wall``, ``login_wall`` or ``consent_wall``.
+        ExtractError: no article. ``reason`` is ``empty``, ``not_html``, ``too_large``, ``too_complex``, ``unreadable``,
+            ``no_text``, ``bot_wall``, ``login_wall`` or ``consent_wall``.
 
     Example:
         >>> page = "<html lang=en><title>Five held</title><article><p>" + "Police held five men. " * 20 + "</p></article>"
@@ -132,35 +132,26 @@ def _disarmed(text: str, url: str) -> str:
     if tags > _MAX_TAGS:
         raise ExtractError(f"the page has {tags:,} tags; {_MAX_TAGS:,} is the most", subject=url, reason="too_complex")
     if len(text) > _MAX_SCRIPT:
-        text = _SCRIPT.sub(lambda match: "" if len(match.group()) > _MAX_SCRIPT else match.group(), text)
-    return _without_giant_tags(text)
+        text = _without_giant_scripts(text)
+    return without_giant_tags(text)
 
 
-def _without_giant_tags(text: str) -> str:
-    """Drop opening tags longer than any real one; in linear time, whatever the text."""
-    if len(text) <= _MAX_TAG_LENGTH:
-        return text
+def _without_giant_scripts(text: str) -> str:
+    """Drop whole scripts longer than any sensible one; each part of the text is looked at once."""
     kept: list[str] = []
     start = 0
-    while True:
-        opening = text.find("<", start)
-        if opening < 0:
-            kept.append(text[start:])
-            return "".join(kept)
-        closing = text.find(">", opening)
-        following = text.find("<", opening + 1)
-        end = closing if closing >= 0 else len(text) - 1
-        # A "<" that is followed by another before any ">" is text or a broken tag: judged by where the next one starts.
-        stop = min(end, following - 1) if following >= 0 else end
-        if (
-            stop - opening > _MAX_TAG_LENGTH
-            and not text.startswith("<!--", opening)
-            and text[opening + 1 : opening + 2].isalpha()
-        ):
-            kept.append(text[start:opening])
+    for opening in _SCRIPT_START.finditer(text):
+        if opening.start() < start:
+            continue
+        closing = _SCRIPT_END.search(text, opening.end())
+        if closing is None:
+            break
+        if closing.end() - opening.start() > _MAX_SCRIPT:
+            kept.append(text[start : opening.start()])
         else:
-            kept.append(text[start : stop + 1])
-        start = stop + 1
+            kept.append(text[start : closing.end()])
+        start = closing.end()
+    return "".join([*kept, text[start:]])
 
 
 def _read(text: str, url: str) -> Any:

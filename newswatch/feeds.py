@@ -12,12 +12,13 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 from newswatch.exceptions import FeedError
+from newswatch.language import language_code
 from newswatch.records import Entry, FeedInfo, ParsedFeed
-from newswatch.text import clean_line, clean_text, digest, html_to_text, looks_binary
+from newswatch.text import clean_line, clean_text, decode_xml, digest, html_to_text, looks_binary
 from newswatch.urls import join_url
 
 __all__ = ["parse_feed"]
@@ -28,6 +29,18 @@ _JSON_VERSION = re.compile(r"jsonfeed\.org/version/(\d+(?:\.\d+)?)")
 _FUTURE_GRACE = timedelta(days=1)
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _LONGEST_TEXT = 500_000
+_LONGEST_LINE = 10_000
+# "10.11.2026" is written by people who put the day first; of "10/11/2026" nobody can tell.
+_DOTTED = re.compile(r"\b\d{1,2}\.\d{1,2}\.\d{2,4}\b")
+_SLASHED = re.compile(r"\b\d{1,2}([/-])\d{1,2}\1\d{2,4}\b")
+# What feedparser reads as another day or hour: 2026/11/10, 10-11-2026, a time alone, UTC+3.
+_MISREAD = re.compile(r"(?:\d{4}[/年]|\d{1,2}[-./:]\d|\d{1,3}$)|.*(?:GMT|UTC) ?[+-]\d{1,2}(?:[: ]|$)")
+_BEFORE_OFFSET = re.compile(r"\b(?:GMT|UTC) ?(?=[+-]\d)")
+# Names of zones (RFC 822, and what feeds of Europe and Asia write) with their hours from UTC.
+_ZONES = {
+    "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
+    "WEST": 1, "BST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3,
+}  # fmt: skip
 _PERIODS_S = {"hourly": 3600, "daily": 86_400, "weekly": 604_800, "monthly": 2_592_000, "yearly": 31_536_000}
 
 
@@ -113,7 +126,8 @@ def _plain(value: str | None) -> str:
     """A line that may be plain or HTML: feeds do not say, or say it wrongly."""
     if not value:
         return ""
-    return clean_line(html_to_text(value) if _MARKUP.search(value) else value)
+    cut = value[:_LONGEST_LINE]
+    return clean_line(html_to_text(cut) if _MARKUP.search(cut) else cut)
 
 
 def _body(value: str | None) -> str:
@@ -133,37 +147,35 @@ def _guid(declared: str, url: str, title: str, text: str) -> str:
 def _parse_xml(body: bytes, url: str, content_type: str) -> ParsedFeed:
     import feedparser
 
-    # Bytes in a file object: given a string, feedparser could take it for an address and fetch it.
-    parsed: Any = feedparser.parse(
-        io.BytesIO(body),
-        response_headers={"content-type": _xml_type(body, content_type)},
-        sanitize_html=False,
-        resolve_relative_uris=False,
-    )
+    text, guessed = decode_xml(body, content_type)
+    try:
+        # Bytes in a file object: given a string, feedparser could take it for an address and fetch it.
+        parsed: Any = feedparser.parse(
+            io.BytesIO(text.lstrip().encode("utf-8", "replace")),
+            response_headers={"content-type": "application/xml; charset=utf-8"},
+            sanitize_html=False,
+            resolve_relative_uris=False,
+        )
+    except Exception as error:  # whatever a library makes of a hostile feed is a failure of this feed only
+        raise FeedError(
+            f"the feed cannot be read: {type(error).__name__}: {error}"[:300], subject=url, reason="not_a_feed"
+        ) from error
     if not parsed.get("version") and not parsed.entries:
         raise FeedError("the body is no feed", subject=url, reason="not_a_feed")
     feed = parsed.feed
     problems: list[str] = []
-    if parsed.get("bozo") and not isinstance(parsed.bozo_exception, feedparser.NonXMLContentType):
+    if guessed:
+        problems.append(f"its encoding is declared wrongly or not at all, read as {guessed}")
+    if parsed.get("bozo"):
         problems.append(clean_line(f"{type(parsed.bozo_exception).__name__}: {parsed.bozo_exception}")[:300])
-    language = clean_line(feed.get("language"))
-    site_url = join_url(url, feed["link"]) if feed.get("link") else ""
+    language = language_code(feed.get("language"))
+    site_url = join_url(url, clean_line(feed["link"])) if feed.get("link") else ""
     info = FeedInfo(title=_plain(feed.get("title")), site_url=site_url, language=language, ttl_s=_ttl(feed))
     # Atom says what a relative link is relative to (RFC 4287, 2; feedparser has applied xml:base by now); RSS does not,
     # and there the site, not the host that serves the feed, is what its authors mean.
     base = url if (parsed.get("version") or "").startswith("atom") else site_url or url
     entries = tuple(_xml_entry(item, url, base, language) for item in parsed.entries)
     return ParsedFeed(version=parsed.get("version") or "unknown", info=info, entries=entries, problems=tuple(problems))
-
-
-def _xml_type(body: bytes, content_type: str) -> str:
-    """The Content-Type to parse by. Bytes that are sound UTF-8 are read so, whatever header or prolog claim."""
-    try:
-        body.decode("utf-8")
-    except UnicodeDecodeError:
-        return content_type or "application/xml"
-    is_ascii_escape = b"\x1b" in body[:4096]  # ISO-2022 encodings hide in ASCII
-    return content_type or "application/xml" if is_ascii_escape else "application/xml; charset=utf-8"
 
 
 def _ttl(feed: Mapping[str, Any]) -> int | None:
@@ -206,7 +218,7 @@ def _xml_entry(item: Mapping[str, Any], feed_url: str, base: str, feed_language:
         authors=_authors(item),
         published=published,
         updated=updated,
-        language=clean_line(_item_language(item)) or feed_language,
+        language=language_code(_item_language(item)) or feed_language,
         problems=tuple(problems),
     )
 
@@ -237,7 +249,7 @@ def _xml_date(item: Mapping[str, Any], name: str, problems: list[str]) -> dateti
     # Read past feedparser's own mapping of "updated" to "published", which warns.
     parsed = dict.get(item, f"{name}_parsed") if isinstance(item, dict) else None
     raw = clean_line(dict.get(item, name) if isinstance(item, dict) else None)
-    if isinstance(parsed, time.struct_time):
+    if isinstance(parsed, time.struct_time) and not _MISREAD.match(raw):
         try:
             return datetime.fromtimestamp(calendar.timegm(parsed), UTC)
         except (ValueError, OverflowError, OSError):
@@ -246,22 +258,34 @@ def _xml_date(item: Mapping[str, Any], name: str, problems: list[str]) -> dateti
 
 
 def _loose_date(raw: str, name: str, problems: list[str]) -> datetime | None:
-    """A date that is in none of the standard forms, if any reading of it is plain."""
+    """A date that is in none of the standard forms, if it can be read in one way only."""
     if not raw:
         return None
     from dateutil import parser as dates
 
+    # dateutil takes "UTC+3" the other way round, as POSIX does.
+    plain = _BEFORE_OFFSET.sub("", raw[:100])
+    orders = (True,) if _DOTTED.search(raw) else (False, True) if _SLASHED.search(raw) else (False,)
+    readings: set[datetime] = set()
     try:
-        value = dates.parse(raw[:100])
-    except (ValueError, OverflowError, TypeError):
-        problems.append(f"{name} {raw[:60]!r} is no date")
+        for day_first in orders:
+            # What the text leaves out is filled in from the default: two of them tell that it left out year or month.
+            for default in (datetime(2000, 1, 1), datetime(2001, 2, 1)):  # noqa: DTZ001 - the text brings its zone
+                value = dates.parse(plain, default=default, dayfirst=day_first, tzinfos=_zone)
+                readings.add(value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
+    except (ValueError, OverflowError, TypeError, ArithmeticError):
+        readings.clear()
+    if len(readings) != 1:
+        problems.append(f"{name} {raw[:60]!r} is no date, or not only one")
         return None
-    try:
-        moment: datetime = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-        return moment
-    except (ValueError, OverflowError):
-        problems.append(f"{name} {raw[:60]!r} is no date")
-        return None
+    return readings.pop()
+
+
+def _zone(name: str | None, offset: int | None) -> tzinfo | None:
+    """The zone of a date as dateutil asks for it; of a name that says nothing, as ``XYZ``, UTC."""
+    if offset is not None:
+        return timezone(timedelta(seconds=offset))
+    return timezone(timedelta(hours=_ZONES.get((name or "").upper(), 0)))
 
 
 # --- JSON Feed (https://www.jsonfeed.org/version/1.1/) ----------------------------------------------------------------
@@ -275,10 +299,10 @@ def _parse_json(body: bytes, url: str) -> ParsedFeed:
     version = _JSON_VERSION.search(str(data.get("version"))) if isinstance(data, dict) else None
     if not isinstance(data, dict) or version is None or not isinstance(data.get("items"), list):
         raise FeedError("the body is JSON, but no JSON Feed", subject=url, reason="not_a_feed")
-    language = clean_line(_string(data, "language"))
+    language = language_code(_string(data, "language"))
     info = FeedInfo(
         title=_plain(_string(data, "title")),
-        site_url=join_url(url, _string(data, "home_page_url")) if _string(data, "home_page_url") else "",
+        site_url=join_url(url, clean_line(_string(data, "home_page_url"))) if _string(data, "home_page_url") else "",
         language=language,
     )
     items = [item for item in data["items"] if isinstance(item, dict)]
@@ -325,6 +349,6 @@ def _json_entry(item: Mapping[str, Any], base: str, language: str) -> Entry:
         authors=tuple(dict.fromkeys(name for name in names if name)),
         published=_loose_date(clean_line(_string(item, "date_published")), "published", problems),
         updated=_loose_date(clean_line(_string(item, "date_modified")), "updated", problems),
-        language=clean_line(_string(item, "language")) or language,
+        language=language_code(_string(item, "language")) or language,
         problems=tuple(problems),
     )

@@ -8,10 +8,12 @@ answer leads to a forbidden network. Requests to one host go one after the other
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+import zlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,8 +36,11 @@ ACCEPT_PAGE = "text/html, application/xhtml+xml;q=0.9, */*;q=0.5"
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _CHUNK = 65_536
-# Addresses refused while connecting, told by the socket hook to the request under way (aiohttp keeps only one error).
-_refused: ContextVar[list[str] | None] = ContextVar("newswatch_refused", default=None)
+_GZIP = ("gzip", "x-gzip")
+_CODINGS = frozenset((*_GZIP, "deflate", "br", "zstd", "compress", "x-compress"))
+# Addresses met while connecting, and whether each was allowed: told by the socket hook to the request under way
+# (aiohttp keeps only one error).
+_tried: ContextVar[list[tuple[str, bool]] | None] = ContextVar("newswatch_tried", default=None)
 
 
 class Resolver(Protocol):
@@ -55,9 +60,12 @@ class _GivenResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
+        found = await self._resolve(host, port)
+        if not found:
+            raise OSError(f"{host} has no address")
         return [
-            ResolveResult(hostname=host, host=address, port=found, family=0, proto=0, flags=socket.AI_NUMERICHOST)
-            for address, found in await self._resolve(host, port)
+            ResolveResult(hostname=host, host=address, port=its, family=0, proto=0, flags=socket.AI_NUMERICHOST)
+            for address, its in found
         ]
 
     async def close(self) -> None:
@@ -66,11 +74,11 @@ class _GivenResolver(AbstractResolver):
 
 @dataclass(slots=True)
 class _Host:
-    """The queue of one host: one request at a time, the next not before ``ready``."""
+    """The queue of one host: one request at a time, the next not before ``ready``; ``last`` is when one ended."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    ready: float = 0.0
-    waiting: int = 0
+    ready: float = -math.inf
+    last: float = -math.inf
 
 
 def user_agent(version: str, contact: str = "") -> str:
@@ -131,6 +139,7 @@ class Fetcher:
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
             trust_env=False,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=self._settings.connect_s, sock_read=self._settings.read_s
@@ -150,10 +159,11 @@ class Fetcher:
         family, kind, proto, _, address = info
         ip = str(address[0])
         # With a proxy the proxy connects and resolves: only its own address is seen here, and the user named it.
-        if not self._settings.proxy and not address_allowed(ip, self._allowed):
-            refused = _refused.get()
-            if refused is not None:
-                refused.append(ip)
+        allowed = bool(self._settings.proxy) or address_allowed(ip, self._allowed)
+        tried = _tried.get()
+        if tried is not None:
+            tried.append((ip, allowed))
+        if not allowed:
             raise _ForbiddenAddress(f"{ip} is not a public address")
         return socket.socket(family=family, type=kind, proto=proto)
 
@@ -239,43 +249,41 @@ class Fetcher:
         truncate: bool,
     ) -> Page:
         """One request, when its host's turn has come."""
-        name = host_of(url)
-        host = self._hosts.setdefault(name, _Host())
-        host.waiting += 1
-        try:
-            async with host.lock:
-                wait = host.ready - self._monotonic()
-                if wait > 0:
-                    await self._sleep(wait)
-                try:
-                    async with self._slots:
-                        return await self._exchange(url, accept, headers, max_bytes, truncate)
-                finally:
-                    delay = max(self._settings.host_delay_s, delay_s or 0.0)
-                    host.ready = self._monotonic() + delay
-        finally:
-            host.waiting -= 1
-            if not host.waiting and host.ready <= self._monotonic():
-                self._hosts.pop(name, None)
+        host = self._hosts.setdefault(host_of(url), _Host())
+        delay = max(self._settings.host_delay_s, delay_s or 0.0)
+        async with host.lock:
+            wait = max(host.ready, host.last + delay) - self._monotonic()
+            if wait > 0:
+                await self._sleep(wait)
+            try:
+                async with self._slots:
+                    return await self._exchange(url, accept, headers, max_bytes, truncate)
+            finally:
+                host.last = self._monotonic()
+                host.ready = host.last + delay
 
     async def _exchange(
         self, url: str, accept: str, headers: Mapping[str, str], max_bytes: int, truncate: bool
     ) -> Page:
         if self._session is None:
             raise RuntimeError("use Fetcher as an async context manager")
-        refused: list[str] = []
-        token = _refused.set(refused)
+        tried: list[tuple[str, bool]] = []
+        token = _tried.set(tried)
         total = self._settings.request_total_s
+        status: int | None = None
         try:
             async with asyncio.timeout(total):
                 # As subscribed, byte for byte, where the URL is pure ASCII; else encoded as browsers do.
                 address = URL(url, encoded=url.isascii())
+                if url.endswith("?") and not address.raw_query_string:  # yarl drops an empty query
+                    address = address.with_path(address.raw_path + "?", encoded=True)
                 async with self._session.get(
                     address,
                     headers={"Accept": accept, **headers},
                     allow_redirects=False,
                     proxy=self._settings.proxy or None,
                 ) as response:
+                    status = response.status
                     body = b""
                     if response.status not in _REDIRECTS:
                         body = await self._read(response, url, max_bytes, truncate)
@@ -287,37 +295,87 @@ class Fetcher:
                         body=body,
                     )
         except TimeoutError as error:
-            raise FetchError(_timeout_words(error, total), subject=url, reason="timeout") from None
-        except (aiohttp.InvalidURL, UnicodeError, ValueError) as error:
-            raise FetchError(f"no usable URL: {error}", subject=url, reason="bad_url", temporary=False) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise _fetch_error(error, url, refused) from None
+            raise FetchError(_timeout_words(error, total), subject=url, reason="timeout", status=status) from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _fetch_error(error, url, tried, status) from None
         finally:
-            _refused.reset(token)
+            _tried.reset(token)
 
     async def _read(self, response: aiohttp.ClientResponse, url: str, max_bytes: int, truncate: bool) -> bytes:
         pieces = bytearray()
-        async for piece in response.content.iter_chunked(_CHUNK):
-            pieces += piece
-            if len(pieces) > max_bytes:
-                response.close()
-                if truncate:
-                    return bytes(pieces[:max_bytes])
-                raise FetchError(
-                    f"larger than {max_bytes / 1e6:g} MB after decompression",
-                    subject=url,
-                    reason="too_large",
-                    temporary=False,
-                )
+        unpacker = _Unpacker(",".join(response.headers.getall("Content-Encoding", ())))
+        async for packed in response.content.iter_chunked(_CHUNK):
+            for piece in unpacker.feed(packed):
+                pieces += piece
+                if len(pieces) > max_bytes:
+                    response.close()
+                    if truncate:
+                        return bytes(pieces[:max_bytes])
+                    raise FetchError(
+                        f"larger than {max_bytes / 1e6:g} MB after decompression",
+                        subject=url,
+                        reason="too_large",
+                        status=response.status,
+                        temporary=False,
+                    )
+        if not unpacker.whole:
+            raise aiohttp.ClientPayloadError("the compressed body ends too early")
         return bytes(pieces)
+
+
+class _Unpacker:
+    """Undoes a Content-Encoding in small pieces; unlike aiohttp's own, it tells a gzip body cut short from a whole one.
+
+    Names that are no compression are passed over, as browsers do; more than one compression is refused.
+    """
+
+    def __init__(self, names: str) -> None:
+        codings = [name for name in (part.strip().lower() for part in names.split(",")) if name in _CODINGS]
+        if len(codings) > 1 or (codings and codings[0] not in (*_GZIP, "deflate")):
+            raise aiohttp.ClientPayloadError(f"compressed as {', '.join(codings)}, which was not asked for")
+        self._coding = codings[0] if codings else ""
+        self._stream: zlib._Decompress | None = None
+        self._ended = False
+
+    @property
+    def whole(self) -> bool:
+        return self._stream is None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        if not self._coding:
+            yield data
+            return
+        while data or self._stream is not None:
+            if self._stream is None:
+                # After the end gzip may go on with another member; anything else there is padding.
+                if self._ended and not (self._coding in _GZIP and b"\x1f\x8b".startswith(data[:2])):
+                    return
+                # "deflate" comes with the zlib header, as it should, or without.
+                self._stream = zlib.decompressobj(31 if self._coding in _GZIP else 15 if data[0] & 15 == 8 else -15)
+            try:
+                piece = self._stream.decompress(data, _CHUNK)
+            except zlib.error as error:
+                raise aiohttp.ClientPayloadError(f"the compression is broken: {error}") from None
+            if piece:
+                yield piece
+            if self._stream.eof:
+                data, self._stream, self._ended = self._stream.unused_data, None, True
+            else:
+                data = self._stream.unconsumed_tail
+                if not data and len(piece) < _CHUNK:
+                    return
 
 
 def _joined(response: aiohttp.ClientResponse) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for name, value in response.headers.items():
-        key = name.lower()
-        # Bytes that are no UTF-8 come as lone surrogates, which can be neither stored nor sent.
-        value = value.encode("utf-8", "replace").decode("utf-8")
+    for name, raw in response.raw_headers:
+        key = name.decode("latin-1").lower()
+        try:
+            value = raw.decode()
+        except UnicodeDecodeError:
+            if key in ("etag", "last-modified"):  # could not be sent back byte for byte
+                continue
+            value = raw.decode("latin-1")
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
     return headers
 
@@ -330,13 +388,16 @@ def _timeout_words(error: TimeoutError, total: float) -> str:
     return f"not done within {total:g} s"
 
 
-def _fetch_error(error: Exception, url: str, refused: list[str]) -> FetchError:
+def _fetch_error(error: Exception, url: str, tried: list[tuple[str, bool]], status: int | None) -> FetchError:
     def made(message: str, reason: str, temporary: bool = True) -> FetchError:
-        return FetchError(message, subject=url, reason=reason, temporary=temporary)
+        return FetchError(message, subject=url, reason=reason, status=status, temporary=temporary)
 
-    if refused and isinstance(error, aiohttp.ClientConnectorError | OSError):
+    # TLS errors of aiohttp are ValueErrors too.
+    if isinstance(error, aiohttp.InvalidURL) or not isinstance(error, aiohttp.ClientError | OSError):
+        return made(f"no usable URL: {error}", "bad_url", False)
+    if tried and not any(allowed for _, allowed in tried):
         return made(
-            f"{host_of(url)} leads to {refused[0]}, which is not a public address; "
+            f"{host_of(url)} leads to {tried[0][0]}, which is not a public address; "
             "name its network with --allow-private if you mean it",
             "forbidden_address",
             False,

@@ -5,22 +5,27 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from contextlib import suppress
 
 __all__ = [
     "clean_line",
     "clean_text",
     "decode_page",
+    "decode_xml",
     "digest",
     "html_to_text",
     "looks_binary",
     "sentences",
+    "without_giant_tags",
     "words",
 ]
 
-# C0 and C1 controls but tab and line ends; soft hyphen, zero-width and bidi controls, BOM, tag characters.
+# Every way to end a line that is not "\n"; dropped as the controls they are, they would join two words.
+_LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+# C0 and C1 controls but tab and line ends; soft hyphen, zero-width and bidi controls, BOM, tag and no-characters.
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028\u2029\u202a-\u202e"
-    "\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e"
+    "\u2060-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
 )
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _SPACES = re.compile(r"[^\S\n]+")
@@ -36,6 +41,13 @@ _BLOCKS = frozenset(
     "address article aside blockquote br caption dd div dl dt figcaption figure footer form h1 h2 h3 h4 h5 h6 "
     "header hr li main nav ol p pre section table td th tr ul".split()
 )
+_MAX_TAG_LENGTH = 32_768  # of 181 real pages none had a longer one
+_WIDE_STARTS = {b"<\x00": "utf-16-le", b"\x00<": "utf-16-be"}
+# Codecs that Python has under a name that a page may give, but no encodings of text.
+_NO_ENCODINGS = frozenset("idna punycode undefined unicode-escape raw-unicode-escape".split())
+_NON_ASCII = re.compile("[^\x00-\x7f\ufffd]")
+_HIGH_RUN = re.compile(b"[\x80-\xff]+")
+
 _SILENT = frozenset("script style noscript template svg math iframe object head".split())
 
 
@@ -66,13 +78,14 @@ def clean_text(text: str | None) -> str:
     """Visible text with paragraphs parted by one blank line; otherwise as `clean_line`."""
     if not text:
         return ""
-    plain = _SPACES.sub(" ", _normal(text.replace("\r\n", "\n").replace("\r", "\n")))
+    plain = _SPACES.sub(" ", _normal(text))
     lines = "\n".join(line.strip() for line in plain.split("\n"))
     return _BLANK_LINES.sub("\n\n", lines).strip()
 
 
 def _normal(text: str) -> str:
-    return unicodedata.normalize("NFC", _INVISIBLE.sub("", _SURROGATES.sub("\ufffd", text)))
+    visible = _INVISIBLE.sub("", _LINE_ENDS.sub("\n", _SURROGATES.sub("\ufffd", text)))
+    return unicodedata.normalize("NFC", visible)
 
 
 def html_to_text(markup: str | None) -> str:
@@ -86,10 +99,11 @@ def html_to_text(markup: str | None) -> str:
         return clean_text(markup)
     from lxml import etree, html
 
-    plain = _SURROGATES.sub("\ufffd", markup).replace("\x00", "")
-    parser = html.HTMLParser(remove_comments=True, remove_pis=True, no_network=True, encoding="utf-8")
+    plain = without_giant_tags(_SURROGATES.sub("\ufffd", markup).replace("\x00", ""))
+    # huge_tree: else all text from the 256th unclosed tag on is lost.
+    parser = html.HTMLParser(remove_comments=True, remove_pis=True, no_network=True, encoding="utf-8", huge_tree=True)
     try:
-        root = html.document_fromstring(f"<div>{plain}</div>".encode(), parser=parser)
+        root = html.document_fromstring(f"<div>{plain}".encode(), parser=parser)
     except (etree.ParserError, ValueError):
         return ""
     parts: list[str] = []
@@ -111,6 +125,36 @@ def html_to_text(markup: str | None) -> str:
     return clean_text("".join(parts))
 
 
+def without_giant_tags(text: str) -> str:
+    """Drop opening tags longer than any real one, on whose attributes lxml takes quadratic time.
+
+    Takes linear time itself, whatever the text.
+    """
+    if len(text) <= _MAX_TAG_LENGTH:
+        return text
+    kept: list[str] = []
+    start = 0
+    while True:
+        opening = text.find("<", start)
+        if opening < 0:
+            kept.append(text[start:])
+            return "".join(kept)
+        closing = text.find(">", opening)
+        following = text.find("<", opening + 1)
+        end = closing if closing >= 0 else len(text) - 1
+        # A "<" that is followed by another before any ">" is text or a broken tag: judged by where the next one starts.
+        stop = min(end, following - 1) if following >= 0 else end
+        if (
+            stop - opening > _MAX_TAG_LENGTH
+            and not text.startswith("<!--", opening)
+            and text[opening + 1 : opening + 2].isalpha()
+        ):
+            kept.append(text[start:opening])
+        else:
+            kept.append(text[start : stop + 1])
+        start = stop + 1
+
+
 def decode_page(body: bytes, content_type: str | None = None) -> str:
     """Decode an HTML page by its BOM, the HTTP charset, its own ``meta`` and last a guess, in this order.
 
@@ -121,32 +165,90 @@ def decode_page(body: bytes, content_type: str | None = None) -> str:
     Returns:
         The text; undecodable bytes become U+FFFD, NULs are dropped.
     """
-    from w3lib.encoding import html_to_unicode
-
-    def guess(data: bytes) -> str | None:
-        from charset_normalizer import from_bytes
-
-        try:
-            data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            if error.start < len(data) - 4:
-                best = from_bytes(data[:65_536]).best()
-                return best.encoding if best else "cp1252"
-        return "utf-8"
-
-    _, text = html_to_unicode(content_type, body, auto_detect_fun=guess)
+    text = _by_mark(body)
+    if text is None:
+        text = _by_declaration(body, content_type)
+    if text is None:
+        text = body.decode(_guessed(body), "replace")
     return text.replace("\x00", "")
 
 
+def decode_xml(body: bytes, content_type: str | None = None) -> tuple[str, str]:
+    """Decode a feed as `decode_page` does a page; but sound UTF-8 is read as UTF-8, whatever header and prolog claim.
+
+    Returns:
+        The text, and the encoding where it had to be guessed, else ``""``.
+    """
+    text, guessed = _by_mark(body), ""
+    if text is None and b"\x1b" not in body[:4096]:  # ISO-2022 encodings hide in ASCII
+        with suppress(UnicodeDecodeError):
+            text = body.decode("utf-8")
+    if text is None:
+        text = _by_declaration(body, content_type)
+    if text is None:
+        guessed = _guessed(body)
+        text = body.decode(guessed, "replace")
+    return text.replace("\x00", ""), guessed
+
+
+def _by_mark(body: bytes) -> str | None:
+    from w3lib.encoding import read_bom
+
+    encoding, mark = read_bom(body)
+    if encoding and mark:
+        return body[len(mark) :].decode(encoding, "replace")
+    wide = _WIDE_STARTS.get(body[:2])
+    return body.decode(wide, "replace") if wide else None
+
+
+def _by_declaration(body: bytes, content_type: str | None) -> str | None:
+    """The text in the first declared encoding that fits the bytes."""
+    from w3lib.encoding import html_body_declared_encoding, http_content_type_encoding, to_unicode
+
+    for name in (http_content_type_encoding(content_type), html_body_declared_encoding(body)):
+        # UTF-16 would have shown by its mark or its NULs.
+        if name and name not in _NO_ENCODINGS and not name.startswith(("utf-16", "utf-32")):
+            with suppress(LookupError, UnicodeError):
+                text = to_unicode(body, name)
+                if _mostly_sound(text):
+                    return text
+    return None
+
+
+def _mostly_sound(text: str) -> bool:
+    """Whether the undecodable bytes are a few among many; otherwise it is another encoding."""
+    broken = text.count("\ufffd")
+    return not broken or len(_NON_ASCII.findall(text)) > 2 * broken
+
+
+def _guessed(body: bytes) -> str:
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start >= len(body) - 4 or _mostly_sound(body.decode("utf-8", "replace")):
+            return "utf-8"
+        sample = body[max(error.start - 256, 0) :][:65_536]
+    else:
+        return "utf-8"
+    runs = _HIGH_RUN.findall(sample)
+    # In Latin script the letters beyond ASCII stand alone between others, and the detector takes Spanish for Czech.
+    if sum(map(len, runs)) < 1.5 * len(runs):
+        return "cp1252"
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(sample).best()
+    return best.encoding if best and not best.encoding.startswith(("utf_16", "utf_32")) else "cp1252"
+
+
 def looks_binary(data: bytes) -> bool:
-    """Whether bytes are plainly no text: NULs (outside UTF-16/32), or many control characters in the first 8 kB."""
+    """Whether bytes are plainly no text: many NULs (outside UTF-16/32) or other controls in the first 8 kB."""
     head = data[:8192]
-    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
+    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", *_WIDE_STARTS)):
         return False
     if head.startswith((b"%PDF-", b"PK\x03\x04", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"\x1f\x8b")):
         return True
     controls = sum(byte < 32 and byte not in (9, 10, 12, 13, 27) for byte in head)
-    return b"\x00" in head or controls > len(head) // 50
+    return controls > len(head) // 50
 
 
 def words(text: str) -> list[str]:

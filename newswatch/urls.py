@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from newswatch.exceptions import ConfigError, InputError
 
@@ -73,16 +73,15 @@ def canonical_url(url: str) -> str:
         parsed = URL(checked)
     except (ValueError, UnicodeError) as error:
         raise InputError(f"{url!r} is no URL: {error}", subject=url, reason="bad_url") from None
-    tracking = [name for name in parsed.query if _is_tracking(name)]
-    if tracking:
-        parsed = parsed.without_query_params(*tracking)
     if parsed.user or parsed.password:
         parsed = parsed.with_user(None)
-    return str(parsed.with_fragment(None))
+    place, _, query = str(parsed.with_fragment(None)).partition("?")
+    kept = "&".join(part for part in query.split("&") if not _is_tracking(part))
+    return f"{place}?{kept}" if kept else place
 
 
-def _is_tracking(name: str) -> bool:
-    lower = name.lower()
+def _is_tracking(parameter: str) -> bool:
+    lower = unquote(parameter.partition("=")[0]).lower()
     return lower in _TRACKING_NAMES or lower.startswith(_TRACKING_PREFIXES)
 
 
@@ -161,7 +160,9 @@ def address_allowed(address: str, allowed: Iterable[Network] = ()) -> bool:
     for candidate in candidates:
         if any(candidate.version == network.version and candidate in network for network in allowed):
             continue
-        if not candidate.is_global or candidate.is_multicast or candidate.is_reserved:
+        # The registry leaves out the site-local fec0::/10, which RFC 3879 withdrew but did not set free.
+        is_local = isinstance(candidate, ipaddress.IPv6Address) and candidate.is_site_local
+        if not candidate.is_global or candidate.is_multicast or candidate.is_reserved or is_local:
             return False
     return True
 

@@ -21,7 +21,7 @@ from newswatch.exceptions import NewswatchError
 
 __all__ = ["ItemError", "Workers"]
 
-# Room for a worker to start, which imports the parsers.
+# Room for a worker to start and prepare.
 _START_S = 30.0
 _GRACE_S = 2.0
 _IDLE_S = 300
@@ -47,20 +47,20 @@ class _TooSlow(BaseException):
 
 
 class _Pool:
-    """The worker processes that all `Workers` of one count share, so that a new one need not start them again."""
+    """The worker processes that all `Workers` of one kind share, so that a new one need not start them again."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self._executor: Any = None
 
-    def executor(self, count: int) -> Any:
+    def executor(self, count: int, prepare: Callable[[], object] | None) -> Any:
         """The running executor. loky's own one: ``Parallel`` works in this process where one worker is asked for."""
         if self._executor is None:
             from joblib.externals.loky import ProcessPoolExecutor
 
             single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
             self._executor = ProcessPoolExecutor(
-                count, timeout=_IDLE_S, initializer=_settle, initargs=(os.getpid(),), env=single
+                count, timeout=_IDLE_S, initializer=_settle, initargs=(os.getpid(), prepare), env=single
             )
         return self._executor
 
@@ -73,7 +73,7 @@ class _Pool:
 
 
 # By process id too: a forked child must not use its parent's.
-_pools: dict[tuple[int, int], _Pool] = {}
+_pools: dict[tuple[object, ...], _Pool] = {}
 
 
 class Workers:
@@ -83,16 +83,20 @@ class Workers:
         count: how many processes; 0 works in this one, with the timer only where it is the main thread.
         seconds: longest time for one item.
         memory_mb: how far one item may swell a worker beyond its size when it started work (Linux).
+        prepare: run once in each worker ahead of all items and outside their bounds, to import and load what they need.
 
     Example:
         >>> Workers(0, seconds=5, memory_mb=256).run(len, ["four"])
         [4]
     """
 
-    def __init__(self, count: int, *, seconds: float, memory_mb: int) -> None:
+    def __init__(
+        self, count: int, *, seconds: float, memory_mb: int, prepare: Callable[[], object] | None = None
+    ) -> None:
         self._count = count
         self._seconds = seconds
         self._memory_mb = memory_mb
+        self._prepare = prepare
         self._closed = False
 
     def run(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
@@ -134,7 +138,7 @@ class Workers:
         futures: dict[int, Future[Any]] = {}
         current = batch[0]
         try:
-            executor = pool.executor(self._count)
+            executor = pool.executor(self._count, self._prepare)
             # Starting a process and its imports count for no item.
             wait([executor.submit(_ready, function)], timeout=_START_S)
             for index in batch:
@@ -161,7 +165,7 @@ class Workers:
         return False
 
     def _pool(self) -> _Pool:
-        return _pools.setdefault((os.getpid(), self._count), _Pool())
+        return _pools.setdefault((os.getpid(), self._count, self._prepare), _Pool())
 
     def close(self) -> None:
         """Stop the worker processes, also amid a batch, whose open items then fail."""
@@ -181,8 +185,8 @@ def _ready(function: Callable[[Any], Any]) -> None:
     """Sent ahead of the items: to receive the function, the worker imports its module."""
 
 
-def _settle(parent: int) -> None:
-    """Once in each worker, before any work: leave Ctrl-C to the parent, and do not outlive it."""
+def _settle(parent: int, prepare: Callable[[], object] | None) -> None:
+    """Once in each worker, before any work: leave Ctrl-C to the parent, do not outlive it, and get ready."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform != "win32":
 
@@ -192,6 +196,9 @@ def _settle(parent: int) -> None:
             os._exit(1)
 
         threading.Thread(target=watch, daemon=True, name="newswatch-parent-watch").start()
+    if prepare is not None:
+        with contextlib.suppress(Exception):  # the items will tell
+            prepare()
 
 
 def _bounded(function: Callable[[Any], Any], item: Any, seconds: float, memory_mb: int) -> Any:

@@ -101,6 +101,7 @@ def _subscribe(site: Site, path: Path, feeds: int) -> None:
             watch.add_feed(f"http://127.0.0.1:{site.port}/feed{f}")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of Unix")
 def test_a_poll_killed_at_random_moments_and_run_again_leaves_the_same_rows(tmp_path: Path, site: Site) -> None:

@@ -281,6 +281,7 @@ needs_eval = pytest.mark.skipif("NEWSWATCH_EVAL" not in os.environ, reason="NEWS
 
 
 @needs_eval
+@pytest.mark.slow
 def test_45_real_feeds_are_polled_and_a_second_poll_adds_nothing(site: Site, watch: Watch) -> None:
     paths = sorted((EVAL / "feeds").glob("*.xml"))
     assert len(paths) == 45
@@ -316,6 +317,7 @@ def _f1(found: dict[str, str], truth: dict[str, dict[str, str]]) -> float:
 
 
 @needs_eval
+@pytest.mark.slow
 def test_181_real_pages_end_as_articles_or_recorded_failures(
     tmp_path: Path, site: Site, settings: Settings, record_property
 ) -> None:

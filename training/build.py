@@ -36,6 +36,11 @@ STRENGTH = 10.0
 BAND = 0.12
 # Languages with fewer examples than this cannot be said to have been tested.
 TESTED_FROM = 20
+CHECKS = (
+    "Police freed 12 workers held in debt bondage at a brick kiln; the owner is charged with trafficking in persons.",
+    "Полиция задержала группу, которая за деньги переправляла мигрантов через границу в фурах.",
+    "The council voted to repair three bridges before the winter.",
+)
 # Oldest and first untested version that the model was loaded with, with equal scores (tests/test_versions.py).
 SCIKIT_LEARN = ("1.6", "1.10")
 
@@ -180,6 +185,8 @@ def save(tagger: Tagger, scores: dict[str, Any], rows: Sequence[Example], out: P
             "by_language": dict(sorted(Counter(row.lang for row in rows).items())),
         },
         "five_fold": scores,
+        # Loading under another version of scikit-learn must give these scores again.
+        "check": {text: dict(tagger.tag(text, explain=False).scores) for text in CHECKS},
     }
     (out / "model.joblib").write_bytes(data)
     (out / "model.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
