@@ -2,7 +2,9 @@
 
 from newswatch import ExtractError, extract_article
 
-html = "<html lang=en><title>Plan adopted</title><article>" + "<p>The plan was adopted on Monday.</p>" * 5 + "</article>"
+html = (
+    "<html lang=en><title>Plan adopted</title><article>" + "<p>The plan was adopted on Monday.</p>" * 5 + "</article>"
+)
 article = extract_article(html, url="https://example.org/plan")
 print(article.title, article.language, len(article.text))
 

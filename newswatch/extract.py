@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 
 from newswatch.exceptions import ExtractError
@@ -39,28 +40,67 @@ _HTML_TYPES = (
     "application/octet-stream",
 )
 
+# The whole title of a wall, alone or before the site's name.
+_BOT_TITLE = re.compile(
+    r"\W*(?:just a moment|one moment,? please|attention required|access (?:to this page has been )?denied|pardon our interruption|"
+    r"are you a robot|robot check|security check|request unsuccessful|ddos[- ]guard|checking your browser|"
+    r"доступ (?:запрещ[её]н|ограничен)|проверка (?:вашего )?браузера|вы не робот|un momento|acceso denegado|un instant|"
+    r"accès refusé|nur einen moment|einen moment|zugriff verweigert|só um momento|acesso negado|accesso negato|"
+    r"bir dakika lütfen|jeszcze chwila|odmowa dostępu|přístup odepřen|请稍候)\W*(?:\s[|–—·-]\s.*)?",
+    re.IGNORECASE,
+)
+# What else the page under such a title speaks of, and an article seldom.
+_BOT_TALK = re.compile(
+    r"robot|\bbots?\b|javascript|captcha|cloudflare|ray id|reference (?:id|#)|incident id|don.t have permission|"
+    r"security (?:service|solution)|automat(?:ed|ion)",
+    re.IGNORECASE,
+)
+# What only walls say: they speak to the reader.
 _BOT_WALL = re.compile(
-    r"just a moment|attention required|checking (?:if the site|your browser)|verif(?:y|ying) (?:that )?you are (?:a )?human|"
-    r"are you a robot|not a robot|enable javascript and cookies|pardon our interruption|access (?:to this page has been )?denied|"
-    r"request unsuccessful|unusual traffic|ddos[- ]guard|complete the (?:security check|captcha)|captcha|"
-    r"(?:подтвердите|докажите), что вы (?:не робот|человек)|проверка (?:вашего )?браузера|доступ (?:запрещ[её]н|ограничен)|"
-    r"verifica(?:r|ndo)? que (?:eres|es) (?:un )?humano|no soy un robot|vérification de votre navigateur|vous n.êtes pas un robot|"
-    r"přístup odepřen|zugriff verweigert|sind sie ein mensch",
+    r"checking (?:if the site|your browser)|verif(?:y|ying) (?:that )?you are (?:a )?human|"
+    r"are you a robot|(?:i'm|i am|you are|you're) not a (?:ro)?bot|enable (?:js|javascript) and (?:cookies|disable)|pardon our interruption|"
+    r"access to this page has been denied|request unsuccessful|unusual traffic|ddos[- ]guard|"
+    r"(?:complete|solve|enter|pass) (?:the|this) (?:security check|captcha)|you have been blocked|think you were a bot|"
+    r"что вы (?:не робот|человек)|\bя не робот|похожи на автоматические|проверка (?:вашего )?браузера|"
+    r"що ви (?:не робот|людина)|"
+    r"verifi(?:ca|car|cando|que) que (?:eres|es|usted es) (?:un )?(?:ser )?humano|no (?:soy|eres) un robot|"
+    r"vérification de votre navigateur|que vous êtes (?:un )?humain|vous n.êtes pas un robot|je ne suis pas un robot|"
+    r"prüfung ihres browsers|sind sie ein mensch|dass sie (?:ein mensch|kein roboter) sind|ich bin kein roboter|"
+    r"se você é (?:um )?humano|não sou um robô|di essere (?:un essere )?uman[oi]|non sono un robot|"
+    r"insan olduğunuz|robot olmadığınız|że jesteś człowiekiem|nie jestem robotem|že jste člověk|nejsem robot|"
+    r"您是(?:否是)?真人|我不是机器人",
+    re.IGNORECASE,
+)
+_BOT_SOURCE = re.compile(r"cf-chl-|_cf_chl_opt|challenge-platform/h/\w+/orchestrate|captcha-delivery\.com|px-captcha")
+_LOGIN_TITLE = re.compile(
+    r"\W*(?:sign in|log ?in|вход|авторизация|iniciar sesión|connexion|anmelden|entrar|accedi)\W*(?:\s[|–—·-]\s.*)?",
     re.IGNORECASE,
 )
 _LOGIN_WALL = re.compile(
-    r"(?:log|sign)[ -]?in (?:to|or|here)|please (?:log|sign) in|forgot(?:ten)? (?:your )?password|create (?:a free |an )?account|"
-    r"(?:subscribe|register) to (?:continue|read)|already (?:a )?(?:subscriber|have an account)|войдите|авторизуйтесь|"
-    r"забыли пароль|inicia(?:r)? sesión|contraseña|connectez-vous|mot de passe|anmelden|passwort|iniciar sessão|accedi",
+    r"please (?:log|sign) ?in\b|\b(?:log|sign) ?in to (?:continue|read|view|see|access)|forgot(?:ten)? (?:your )?password|"
+    r"don.t have an account|(?:subscribe|register|sign up) to (?:continue|read|keep)|already (?:a )?(?:subscriber|member|have an account)|"
+    r"войдите (?:или|на сайт|в (?:аккаунт|систему|личный))|авторизуйтесь|забыли пароль|только для подписчиков|"
+    r"inicia sesión|inicie sesión|(?:olvidaste|olvidó) (?:tu|su|la) contraseña|para seguir leyendo|ya eres suscriptor|"
+    r"connectez-vous|mot de passe oublié|réservé (?:aux|à nos) abonnés|déjà abonné|"
+    r"melden sie sich an|passwort vergessen|bereits abonnent|nur für abonnenten|"
+    r"para continuar a ler|esqueceu a (?:sua )?senha|já é assinante|per continuare a leggere|password dimenticata|sei già abbonato",
+    re.IGNORECASE,
+)
+_LOGIN_TALK = re.compile(
+    r"\b(?:log|sign)[ -]?in (?:to|or|here)\b|create (?:a free |an )?account|iniciar sesión|iniciar sessão|\banmelden\b|\baccedi\b",
     re.IGNORECASE,
 )
 _CONSENT_WALL = re.compile(
-    r"(?:we|our partners|this site) (?:and our partners )?(?:use|uses|store)[^.]{0,60}cookies|before you continue|accept all|"
-    r"cookie (?:settings|policy|consent)|manage (?:your )?(?:privacy|consent|cookies)|your privacy (?:choices|matters)|"
-    r"политик[аи] (?:использования )?cookie|использует(?:е)? (?:файлы )?cookie|(?:usamos|utilizamos) cookies|"
-    r"(?:nous|utilise[^.]{0,30}) cookies|tout accepter|aceptar (?:todas|todo)|verwende[nt] cookies|alle akzeptieren",
+    r"(?:we|our (?:\d+ )?partners|this site)(?: and our (?:\d+ )?partners)? (?:use|uses|store|stores)\b[^.]{0,60}cookies|"
+    r"\bbefore you continue to\b|\baccept all\b|manage (?:your )?(?:privacy|consent|cookies)|your privacy (?:choices|matters)|"
+    r"(?:сайт|мы)(?: [^ .]+)? использу(?:ет|ем)(?: файлы)? cookie|политик(?:а|и|ой) (?:использования )?cookie|принять все|"
+    r"(?:usamos|utilizamos|(?:sitio|página|web) (?:usa|utiliza)) cookies|acept(?:ar|o) (?:todas|todo)|"
+    r"utilis(?:e|ons|ent) des cookies|tout accepter|verwende[nt] (?:wir )?cookies|alle akzeptieren|aceitar (?:todos|tudo)|"
+    r"utilizz(?:a|iamo) (?:i )?cookie|accetta tutt[io]|gebruik(?:t|en) cookies|alles accepteren|używa(?:my)? plików cookie|"
+    r"zaakceptuj wszystk",
     re.IGNORECASE,
 )
+_CONSENT_TALK = re.compile(r"cookie (?:settings|policy|consent)", re.IGNORECASE)
 
 
 def extract_article(
@@ -95,7 +135,7 @@ def extract_article(
             raise ExtractError("the page is no text", subject=url, reason="not_html")
         text = decode_page(html, content_type)
     else:
-        text = html.replace("\x00", "")
+        text = html.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
     if not text.strip():
         raise ExtractError("the page is empty", subject=url, reason="empty")
     text = _disarmed(text, url)
@@ -192,30 +232,44 @@ _WALL_WORDS = {
 def wall_reason(title: str, text: str, page: str = "") -> str | None:
     """Whether a page is a wall before an article: ``bot_wall``, ``login_wall``, ``consent_wall`` or ``None``.
 
-    Only short texts are suspected: an article about captchas is an article.
+    Only short texts are suspected, and the longer they are, the more must speak for it: an article about captchas,
+    passwords or cookies is an article.
 
     Args:
         title: the page's title.
         text: what was extracted from it.
-        page: the page's HTML, looked at where the text is short.
+        page: the page's HTML, if at hand.
     """
     if len(text) > _WALL_LENGTH:
         return None
+    source = page[:200_000]
+    titles = (title, clean_line(unescape(_page_title(source))))
     shown = f"{title}\n{text}"
     bare = len(text) < 400
-    source = page[:100_000] if bare else ""
+    phrases = _count(_BOT_WALL, shown)
     if (
-        _BOT_WALL.search(title)
-        or (bare and _BOT_WALL.search(shown))
-        or "cf-chl-" in source
-        or "challenge-platform" in source
+        (bare and _BOT_SOURCE.search(source))
+        or phrases > (1 if bare else 2)
+        or (phrases and len(text) < 200)
+        or (any(map(_BOT_TITLE.fullmatch, titles)) and (bare or phrases or _BOT_TALK.search(text)))
     ):
         return "bot_wall"
-    if len(text) < 800 and (_PASSWORD.search(source or page[:200_000]) or bare) and _LOGIN_WALL.search(shown):
+    phrases = _count(_LOGIN_WALL, shown)
+    if len(text) < 800 and (
+        phrases > 1
+        or (bare and (phrases or any(map(_LOGIN_TITLE.fullmatch, titles))))
+        or (len(text) < 200 and _LOGIN_TALK.search(shown) and _PASSWORD.search(source))
+    ):
         return "login_wall"
-    if len(_CONSENT_WALL.findall(shown)) >= (1 if bare else 2) and len(text) < 800:
+    phrases = _count(_CONSENT_WALL, shown)
+    if phrases > 2 or (bare and phrases > 1) or (len(text) < 250 and (phrases or _count(_CONSENT_TALK, shown) > 1)):
         return "consent_wall"
     return None
+
+
+def _count(pattern: re.Pattern[str], text: str) -> int:
+    """How many different phrases of a pattern are in a text."""
+    return len({found.casefold() for found in pattern.findall(text)})
 
 
 def choose_title(page: str, feed: str) -> str:

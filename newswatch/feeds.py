@@ -18,7 +18,15 @@ from typing import Any
 from newswatch.exceptions import FeedError
 from newswatch.language import language_code
 from newswatch.records import Entry, FeedInfo, ParsedFeed
-from newswatch.text import clean_line, clean_text, decode_xml, digest, html_to_text, looks_binary
+from newswatch.text import (
+    clean_line,
+    clean_text,
+    decode_xml,
+    digest,
+    html_to_text,
+    looks_binary,
+    sound_references,
+)
 from newswatch.urls import join_url
 
 __all__ = ["parse_feed"]
@@ -151,7 +159,7 @@ def _parse_xml(body: bytes, url: str, content_type: str) -> ParsedFeed:
     try:
         # Bytes in a file object: given a string, feedparser could take it for an address and fetch it.
         parsed: Any = feedparser.parse(
-            io.BytesIO(text.lstrip().encode("utf-8", "replace")),
+            io.BytesIO(sound_references(text.lstrip()).encode("utf-8", "replace")),
             response_headers={"content-type": "application/xml; charset=utf-8"},
             sanitize_html=False,
             resolve_relative_uris=False,
@@ -162,7 +170,7 @@ def _parse_xml(body: bytes, url: str, content_type: str) -> ParsedFeed:
         ) from error
     if not parsed.get("version") and not parsed.entries:
         raise FeedError("the body is no feed", subject=url, reason="not_a_feed")
-    feed = parsed.feed
+    feed = _as_expected(parsed.feed)
     problems: list[str] = []
     if guessed:
         problems.append(f"its encoding is declared wrongly or not at all, read as {guessed}")
@@ -174,8 +182,19 @@ def _parse_xml(body: bytes, url: str, content_type: str) -> ParsedFeed:
     # Atom says what a relative link is relative to (RFC 4287, 2; feedparser has applied xml:base by now); RSS does not,
     # and there the site, not the host that serves the feed, is what its authors mean.
     base = url if (parsed.get("version") or "").startswith("atom") else site_url or url
-    entries = tuple(_xml_entry(item, url, base, language) for item in parsed.entries)
+    entries = tuple(_xml_entry(_as_expected(item), url, base, language) for item in parsed.entries)
     return ParsedFeed(version=parsed.get("version") or "unknown", info=info, entries=entries, problems=tuple(problems))
+
+
+def _as_expected(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are of their kind: an attribute where none belongs makes feedparser turn a text into a dict."""
+    kept: dict[str, Any] = {}
+    for name, value in record.items():
+        if name in ("authors", "content", "links"):
+            kept[name] = [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
+        elif isinstance(value, str | time.struct_time) or (name == "title_detail" and isinstance(value, dict)):
+            kept[name] = value
+    return kept
 
 
 def _ttl(feed: Mapping[str, Any]) -> int | None:
@@ -246,9 +265,7 @@ def _authors(item: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _xml_date(item: Mapping[str, Any], name: str, problems: list[str]) -> datetime | None:
-    # Read past feedparser's own mapping of "updated" to "published", which warns.
-    parsed = dict.get(item, f"{name}_parsed") if isinstance(item, dict) else None
-    raw = clean_line(dict.get(item, name) if isinstance(item, dict) else None)
+    parsed, raw = item.get(f"{name}_parsed"), clean_line(item.get(name))
     if isinstance(parsed, time.struct_time) and not _MISREAD.match(raw):
         try:
             return datetime.fromtimestamp(calendar.timegm(parsed), UTC)

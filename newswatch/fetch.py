@@ -330,10 +330,9 @@ class _Unpacker:
     """
 
     def __init__(self, names: str) -> None:
-        codings = [name for name in (part.strip().lower() for part in names.split(",")) if name in _CODINGS]
-        if len(codings) > 1 or (codings and codings[0] not in (*_GZIP, "deflate")):
-            raise aiohttp.ClientPayloadError(f"compressed as {', '.join(codings)}, which was not asked for")
-        self._coding = codings[0] if codings else ""
+        self._coding = ", ".join(
+            name for name in (part.strip().lower() for part in names.split(",")) if name in _CODINGS
+        )
         self._stream: zlib._Decompress | None = None
         self._ended = False
 
@@ -347,6 +346,8 @@ class _Unpacker:
             return
         while data or self._stream is not None:
             if self._stream is None:
+                if self._coding not in (*_GZIP, "deflate"):
+                    raise aiohttp.ClientPayloadError(f"compressed as {self._coding}, which was not asked for")
                 # After the end gzip may go on with another member; anything else there is padding.
                 if self._ended and not (self._coding in _GZIP and b"\x1f\x8b".startswith(data[:2])):
                     return

@@ -18,6 +18,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 from zlib import crc32
 
 import numpy as np
@@ -91,9 +92,9 @@ def load_background(path: str | Path | None = None) -> Background:
     if path is None and not place.exists():
         place = home.parent / "models" / "grouping" / "background.npz"
     try:
-        with np.load(place, allow_pickle=False) as table:
+        with open(place, "rb") as file, np.load(file, allow_pickle=False) as table:
             return Background(int(table["articles"]), table["ids"].astype(np.uint32), table["counts"].astype(np.int32))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise InputError(f"{place} is no background table: {error}", subject=str(place)) from None
 
 
@@ -161,7 +162,7 @@ class EventGrouper:
         self._postings: dict[int, list[int]] = {}
         self._shingle_postings: dict[int, list[int]] = {}
         self._by_hash: dict[str, int] = {}
-        self._queue: list[tuple[float, int]] = []
+        self._oldest = math.inf  # no event's last article is older
         self._next = 0
 
     def __len__(self) -> int:
@@ -199,7 +200,9 @@ class EventGrouper:
         Raises:
             InputError: the bytes are not what `place` gave.
         """
-        self._keep(_unpack(article, packed), event)
+        doc = _unpack(article, packed)
+        self._expire(doc.day)
+        self._keep(doc, event)
 
     # --- deciding ---------------------------------------------------------------------------------------------------
 
@@ -293,20 +296,17 @@ class EventGrouper:
             self._shingle_postings.setdefault(shingle, []).append(number)
         if doc.text_hash:
             self._by_hash.setdefault(doc.text_hash, number)
-        self._queue.append((doc.day, number))
+        self._oldest = min(self._oldest, group.last_day)
 
     def _expire(self, today: float) -> None:
         """Forget articles whose event has been silent for longer than the window."""
-        if not self._queue or min(self._queue)[0] >= today - self._window:
+        opened = today - self._window
+        if self._oldest >= opened:
             return
-        kept: list[tuple[float, int]] = []
-        for day, number in self._queue:
-            event = self._events[self._event_of[number]]
-            if event.last_day >= today - self._window:
-                kept.append((day, number))
-            else:
+        for event in [event for event in self._events.values() if event.last_day < opened]:
+            for number in list(event.members):
                 self._forget(number)
-        self._queue = kept
+        self._oldest = min((event.last_day for event in self._events.values()), default=math.inf)
 
     def _forget(self, number: int) -> None:
         doc = self._docs.pop(number)
@@ -330,7 +330,7 @@ class EventGrouper:
     # --- reading an article -----------------------------------------------------------------------------------------
 
     def _doc(self, article: Article, moment: datetime) -> _Doc:
-        title_tokens = _TOKEN.findall(article.title)
+        title_tokens = _TOKEN.findall(article.title[:60_000])[:_BODY_WORDS]
         body = _TOKEN.findall(article.text[:60_000])[:_BODY_WORDS]
         title = [token.casefold() for token in title_tokens]
         text = [token.casefold() for token in body]
@@ -477,6 +477,11 @@ def _unpack(article: str, packed: bytes) -> _Doc:
             weights = np.frombuffer(packed, np.float32, size, at + 2 + 4 * size)
             views[name] = _View(ids, weights)
             at += 2 + 8 * size
+        if at != len(packed) or not math.isfinite(day):
+            raise InputError(f"the fingerprint of {article} is damaged", subject=article)
+        text_hash = text_hash.decode("ascii").strip()
+    except InputError:
+        raise
     except (struct.error, ValueError) as error:
         raise InputError(f"the fingerprint of {article} cannot be read: {error}", subject=article) from None
     return _Doc(
@@ -485,7 +490,7 @@ def _unpack(article: str, packed: bytes) -> _Doc:
         dated=bool(flags & 1),
         short=bool(flags & 2),
         source=source,
-        text_hash=text_hash.decode().strip(),
+        text_hash=text_hash,
         shingles=shingles,
         views=views,
     )

@@ -31,7 +31,7 @@ __all__ = [
     "tagging_row",
 ]
 
-# What a spreadsheet would take for a formula (OWASP, CSV injection), also behind spaces or in full-width form.
+# What a spreadsheet would take for a formula (OWASP, CSV injection), also in full-width form or behind what is not seen.
 _FORMULA_STARTS = tuple("=+-@\t\r\n|%＝＋－＠")
 
 
@@ -153,7 +153,8 @@ def _cell(value: Any) -> str | int | float:
     else:
         text = str(value)
     text = text.replace("\x00", "")
-    return "'" + text if text.lstrip(" \u00a0\u3000").startswith(_FORMULA_STARTS) else text
+    starts = (text, text.lstrip(), clean_line(text))
+    return "'" + text if any(start.startswith(_FORMULA_STARTS) for start in starts) else text
 
 
 # --- for people -------------------------------------------------------------------------------------------------------
@@ -231,7 +232,7 @@ def render_article(article: Article) -> str:
         ("version", str(article.version) if article.version > 1 else ""),
     ]
     head = "\n".join(f"{name:>10}: {clean_line(value)}" for name, value in facts if value)
-    paragraphs = [textwrap.fill(part, _width()) for part in article.text.split("\n") if part.strip()]
+    paragraphs = [textwrap.fill(clean_line(part), _width()) for part in article.text.split("\n") if part.strip()]
     return "\n\n".join([textwrap.fill(clean_line(article.title), _width()), head, *paragraphs])
 
 
@@ -254,7 +255,7 @@ def render_tagging(tagging: Tagging, *, explain: bool = False) -> str:
     lines += [f"note:     {note}" for note in tagging.notes]
     if explain:
         for one in tagging.evidence:
-            lines.append(f"\n{one.tag}, by {', '.join(one.words) or 'the whole sentence'}:")
+            lines.append(f"\n{one.tag}, by {clean_line(', '.join(one.words)) or 'the whole sentence'}:")
             lines += textwrap.wrap(clean_line(one.sentence), _width(), initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines)
 

@@ -62,9 +62,9 @@ def http_date(value: str) -> datetime | None:
     """An HTTP date, or ``None`` where it is none."""
     try:
         parsed = parsedate_to_datetime(value)
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
 def max_age_s(headers: Mapping[str, str], now: datetime) -> int | None:
@@ -149,14 +149,20 @@ def page_retry_at(
 def after_error(feed: Feed, error: FetchError, headers: Mapping[str, str], now: datetime, settings: Settings) -> Feed:
     """The feed's state after a poll that failed: it slows down, but for 410 it never stops.
 
+    No failure shortens the gap of the last success, and 429 doubles it. The gap is ours: what the server told us to
+    wait moves the next poll only.
+
     Validators stay as they were: a body that could not be read brings none (they would hide the good one).
     """
     failures = feed.failures + 1
-    gap = min(settings.poll_gap_min_s * 2 ** min(failures, 16), settings.poll_gap_max_s)
+    grown = settings.poll_gap_min_s * 2 ** min(failures, 16)
+    if error.status == 429:
+        grown = max(grown, 2 * feed.interval_s)
+    gap = max(min(grown, settings.poll_gap_max_s), feed.interval_s)
     wait = retry_after_s(headers, now) if error.status in (429, 503) else None
     fresh = max_age_s(headers, now) if error.status == 429 else None
     told = max(wait or 0, fresh or 0)
-    gap = max(gap, told)
+    rest = max(gap, told)
     state = FeedState.FAILING
     if error.status == 410:
         state = FeedState.GONE
@@ -172,5 +178,5 @@ def after_error(feed: Feed, error: FetchError, headers: Mapping[str, str], now: 
         last_polled=now,
         interval_s=gap,
         not_before=now + timedelta(seconds=told) if told else None,
-        next_due=now + timedelta(seconds=gap + jitter_s(feed.url, gap)),
+        next_due=now + timedelta(seconds=rest + jitter_s(feed.url, rest)),
     )

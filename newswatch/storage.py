@@ -15,8 +15,9 @@ import re
 import secrets
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -60,6 +61,10 @@ _TAG_SHARE = 1 / 3
 _Item = TypeVar("_Item")
 _Row = sa.RowMapping
 _MIGRATIONS = Path(__file__).with_name("migrations")
+# Alembic's context is one for the whole process.
+_migrating = threading.Lock()
+# The owners of the storages open in this process.
+_open_owners: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +146,9 @@ class Storage:
                 raise StorageError(
                     f"cannot make the folder {self.path.parent}: {error}", subject=str(location)
                 ) from None
-        options: dict[str, Any] = {} if self.path else {"poolclass": sa.pool.StaticPool}
+        # In memory the one connection is the database: threads take turns.
+        alone = {"poolclass": sa.pool.QueuePool, "pool_size": 1, "max_overflow": 0}
+        options: dict[str, Any] = {"pool_timeout": 60} | ({} if self.path else alone)
         self._engine = sa.create_engine(url, connect_args={"timeout": 60, "check_same_thread": False}, **options)
         sa.event.listen(self._engine, "connect", _on_connect)
         sa.event.listen(self._engine, "begin", _on_begin)
@@ -154,6 +161,7 @@ class Storage:
         except BaseException:
             self._engine.dispose()
             raise
+        _open_owners.add(self.owner)
 
     def __enter__(self) -> Self:
         return self
@@ -169,6 +177,7 @@ class Storage:
             self.release_leases()
         except (StorageError, sa.exc.SQLAlchemyError):
             log.warning("leases could not be given back; they lapse by themselves")
+        _open_owners.discard(self.owner)
         self._engine.dispose()
 
     # --- transactions and migrations --------------------------------------------------------------------------------
@@ -191,39 +200,51 @@ class Storage:
             yield
         except sa.exc.DBAPIError as error:
             raise StorageError(f"the storage failed: {error.orig}", subject=str(self.path or "")) from error
+        except sa.exc.TimeoutError as error:
+            raise StorageError(f"the storage is busy: {error}", subject=str(self.path or "")) from error
+        except sa.exc.StatementError as error:
+            if isinstance(error.orig, ValueError):
+                raise InputError(f"this cannot be stored or looked for: {error.orig}") from error
+            raise
+        except UnicodeEncodeError as error:
+            raise InputError(f"this cannot be stored or looked for: {error}") from error
 
     def _migrate(self) -> str:
         """Bring the storage to the present schema; copy it first where it holds anything."""
-        current = self._revision()
         known = sorted(path.stem.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
-        if current == known[-1]:
-            return current
+        with self._engine.connect() as connection:
+            current = self._revision(connection)
         if current is not None and current not in known:
             raise StorageError(
                 f"the storage {self.path} was written by a newer newswatch (schema {current}, known here up to {known[-1]}); "
                 "update newswatch, or name another storage",
                 subject=str(self.path),
             )
-        if current is not None and self.path is not None:
-            self._copy_to(self.path.with_name(f"{self.path.name}.before-{known[-1]}"))
+        with self._engine.connect() as bare:
+            # Kept by the file from then on, and done only now: a database that is not ours stays as it is.
+            bare.connection.cursor().execute("PRAGMA journal_mode=WAL").close()
+        if current == known[-1]:
+            return current
         from alembic import command
         from alembic.config import Config
 
         settings = Config()
         settings.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-        with self._engine.connect() as bare:
+        with _migrating, self._engine.connect() as bare:
             connection = bare.execution_options(newswatch_write=True)
             with connection.begin():
+                # Asked again now that nobody else can write: another process may have migrated it meanwhile.
+                current = self._revision(connection)
+                if current not in (None, known[-1]) and self.path is not None:
+                    self._copy_to(self.path.with_name(f"{self.path.name}.before-{known[-1]}"))
                 settings.attributes["connection"] = connection
                 command.upgrade(settings, "head")
         return known[-1]
 
-    def _revision(self) -> str | None:
-        with self._engine.connect() as connection:
-            names = set(sa.inspect(connection).get_table_names())
-            if "alembic_version" in names:
-                found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-                return str(found) if found else None
+    def _revision(self, connection: sa.Connection) -> str | None:
+        names = set(sa.inspect(connection).get_table_names())
+        if {"alembic_version", "articles", "feeds"} <= names:
+            return str(connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar())
         if names:
             raise StorageError(f"{self.path} is a database, but no newswatch storage", subject=str(self.path))
         return None
@@ -231,14 +252,11 @@ class Storage:
     def _copy_to(self, target: Path) -> None:
         assert self.path is not None
         log.info("copying the storage to %s before its migration", target)
-        source = sqlite3.connect(self.path)
-        copy = sqlite3.connect(target)
-        try:
-            with copy:
-                source.backup(copy)
-        finally:
-            source.close()
-            copy.close()
+        part = target.with_name(f"{target.name}.part")
+        part.unlink(missing_ok=True)
+        with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(part)) as copy:
+            source.backup(copy)
+        part.replace(target)
 
     # --- leases -----------------------------------------------------------------------------------------------------
 
@@ -256,7 +274,7 @@ class Storage:
             return False
         pid = int(rest)
         if pid == os.getpid():
-            return True  # our own number with another token: an earlier process of a container
+            return owner not in _open_owners  # an earlier process of a container had our number
         if sys.platform == "win32":
             return False
         try:
@@ -477,6 +495,7 @@ class Storage:
                         reason=reason,
                         detail=feed.error,
                         failed=poll.polled,
+                        retry_at=None if feed.state is FeedState.GONE else feed.next_due,
                     ),
                 )
             else:
@@ -485,16 +504,19 @@ class Storage:
 
     def _record_entries(self, connection: sa.Connection, entries: Sequence[Entry], now: datetime) -> RecordedPoll:
         table = schema.entries
-        ids = [entry_id(entry) for entry in entries]
+        distinct: dict[str, Entry] = {}
+        for entry in entries:
+            distinct.setdefault(entry_id(entry), entry)
         known: dict[str, Any] = {}
-        for chunk in _chunks(ids):
+        for chunk in _chunks(list(distinct)):
             query = sa.select(table.c.id, table.c.content_hash, table.c.updated, table.c.article_id).where(
                 table.c.id.in_(chunk)
             )
             known.update({row.id: row for row in connection.execute(query)})
         new_rows: list[dict[str, Any]] = []
         due: dict[str, None] = {}
-        for identity, entry in zip(ids, entries, strict=True):
+        changed: set[str] = set()
+        for identity, entry in distinct.items():
             row = known.get(identity)
             values = _entry_values(entry)
             if row is None:
@@ -504,9 +526,9 @@ class Storage:
             elif row.content_hash != values["content_hash"] or row.updated != entry.updated:
                 connection.execute(sa.update(table).where(table.c.id == identity).values(**values))
                 due[row.article_id] = None
+                changed.add(row.article_id)
         for rows in _chunks(new_rows):
             connection.execute(upsert(table).on_conflict_do_nothing(), rows)
-        changed = {row.article_id for row in known.values()} & set(due)
         wanted: list[str] = []
         for chunk in _chunks(list(due)):
             have = set(
@@ -587,21 +609,24 @@ class Storage:
             if row is None:
                 connection.execute(sa.insert(table).values(id=article.id, **values))
                 self._index(connection, values["number"], article)
+            elif row["text_from"] == TextFrom.PAGE and article.text_from is TextFrom.FEED:
+                # A poorer text, with the tags it gave, never replaces a better one.
+                connection.execute(sa.update(table).where(table.c.id == article.id).values(note=article.note))
+                self._settle(connection, article.id, failure, retry_at)
+                return False
             else:
                 self._renew(connection, row, values, article)
             if article.tagging is not None:
                 self._store_tags(connection, article.id, article.tagging)
+            self._refresh_event_of(connection, article.id)
             self._settle(connection, article.id, failure, retry_at)
         return row is None
 
     def _renew(self, connection: sa.Connection, row: Any, values: dict[str, Any], article: Article) -> None:
-        """Replace a stored article; a poorer text (the feed's for the page's) never replaces a better one."""
+        """Replace a stored article, keeping a text that changed as an earlier version."""
         table = schema.articles
-        worse = row["text_from"] == TextFrom.PAGE and values["text_from"] == TextFrom.FEED
-        if worse:
-            connection.execute(sa.update(table).where(table.c.id == article.id).values(note=values["note"]))
-            return
         values["first_seen"] = min(row["first_seen"], values["first_seen"])
+        values["shown_at"] = article.published or values["first_seen"]
         values["version"] = row["version"]
         if (row["title"], row["text"]) != (values["title"], values["text"]):
             connection.execute(
@@ -625,9 +650,10 @@ class Storage:
             )
             self._index(connection, row["number"], article)
         connection.execute(sa.update(table).where(table.c.id == article.id).values(**values))
-        event = connection.execute(
-            sa.select(schema.members.c.event_id).where(schema.members.c.article_id == article.id)
-        ).scalar()
+
+    def _refresh_event_of(self, connection: sa.Connection, identity: str) -> None:
+        members = schema.members
+        event = connection.execute(sa.select(members.c.event_id).where(members.c.article_id == identity)).scalar()
         if event:
             self._refresh_event(connection, event)
 
@@ -855,7 +881,9 @@ class Storage:
             .where(members.c.event_id == event)
             .order_by(articles.c.shown_at, articles.c.id)
         ).all()
-        if not rows:
+        if not rows:  # its founder was put elsewhere meanwhile
+            empty = sa.not_(sa.exists().where(members.c.event_id == event))
+            connection.execute(sa.delete(schema.events).where(schema.events.c.id == event, empty))
             return
         counts = connection.execute(
             sa.select(tags.c.tag, sa.func.count(), sa.func.min(tags.c.position))
@@ -897,7 +925,8 @@ class Storage:
                 )
             )
         if wanted.tag is not None:
-            conditions.append(sa.cast(table.c.tags, sa.Text).contains(json.dumps(wanted.tag), autoescape=True))
+            tags = sa.cast(table.c.tags, sa.Text)  # LIKE would pass over case
+            conditions.append(sa.func.replace(tags, json.dumps(wanted.tag), "") != tags)
         elif not all_events:
             conditions.append(sa.cast(table.c.tags, sa.Text) != "[]")
         query = sa.select(table).where(*conditions).order_by(table.c.last_seen.desc(), table.c.id)
@@ -972,13 +1001,14 @@ class Storage:
                 )
                 connection.execute(statement, [{"article_id": one, "attempts": 0} for one in chunk])
             polls = [row.subject for row in rows if row.stage == Stage.POLL]
+            asked = 0
             for chunk in _chunks(polls):
-                connection.execute(
+                asked += connection.execute(
                     sa.update(feeds)
                     .where(feeds.c.url.in_(chunk), feeds.c.state == FeedState.FAILING)
                     .values(next_due=None)
-                )
-        return len(articles) + len(polls)
+                ).rowcount
+        return len(articles) + asked
 
     def robots(self, url: str, now: datetime, *, keep_s: float) -> tuple[int | None, bytes] | None:
         """The kept answer for a robots.txt, ``None`` where there is none fresh enough."""
@@ -1144,7 +1174,6 @@ def _on_connect(connection: Any, record: object) -> None:
     connection.isolation_level = None  # transactions are begun below, not guessed by the driver
     cursor = connection.cursor()
     for pragma in (
-        "journal_mode=WAL",
         "synchronous=NORMAL",
         "foreign_keys=ON",
         "busy_timeout=60000",
@@ -1160,12 +1189,15 @@ def _on_begin(connection: sa.Connection) -> None:
 
 
 _QUOTED = re.compile(r'"([^"]*)"')
+_SEARCHED = re.compile(r"[^\W_]+(?:['’ʼ][^\W_]+)*")
 
 
 def _fts_expression(query: str) -> str:
     """A query in FTS5's language that finds all words and phrases, whatever characters they hold."""
-    phrases = [" ".join(words(match)) for match in _QUOTED.findall(query)]
-    single = words(_QUOTED.sub(" ", query))
+    # The case is left to the index: Python folds ß to ss, the index does not.
+    plain = clean_line(query)
+    phrases = [" ".join(_SEARCHED.findall(match)) for match in _QUOTED.findall(plain)]
+    single = _SEARCHED.findall(_QUOTED.sub(" ", plain))
     terms = [term for term in (*phrases, *single) if term]
     if not terms:
         raise InputError("the query holds no word to search for", subject=query)

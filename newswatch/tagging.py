@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from newswatch.exceptions import ModelError
 from newswatch.features import Block, FeatureSet
-from newswatch.language import detect_language
+from newswatch.language import detect_language, language_code
 from newswatch.records import Evidence, Tagging
 from newswatch.text import sentences, words
 
@@ -105,7 +105,19 @@ class Tagger:
             )
         import joblib
 
-        return cls.from_arrays(joblib.load(io.BytesIO(data)), version=str(card.get("version", "")))
+        try:
+            arrays = joblib.load(io.BytesIO(data))
+        except Exception as error:
+            raise ModelError(
+                f"{place / 'model.joblib'} cannot be read here: {type(error).__name__}: {error}",
+                subject=str(place),
+                reason="format",
+            ) from error
+        try:
+            return cls.from_arrays(arrays, version=str(card.get("version", "")))
+        except ModelError as error:
+            error.subject = str(place)
+            raise
 
     @classmethod
     def from_arrays(cls, data: Mapping[str, Any], *, version: str = "") -> Self:
@@ -114,8 +126,9 @@ class Tagger:
         Raises:
             ModelError: they are of another format.
         """
-        if data.get("format") != _FORMAT:
-            raise ModelError(f"the model is of format {data.get('format')}, not {_FORMAT}", reason="format")
+        found = data.get("format") if isinstance(data, Mapping) else type(data).__name__
+        if found != _FORMAT:
+            raise ModelError(f"the model is of format {found}, not {_FORMAT}", reason="format")
         blocks = tuple(Block(**block) for block in data["blocks"])
         concepts = {name: tuple(patterns) for name, patterns in data["concepts"]}
         return cls(
@@ -181,12 +194,15 @@ class Tagger:
             texts: title, body and language (or ``None``) of each.
             explain: as for `tag`.
         """
-        parted = [(*(_parted(text) if not title else (title, text)), language) for title, text, language in texts]
+        parted = [
+            (*((_whole(title), _whole(text)) if title else _parted(_whole(text))), language)
+            for title, text, language in texts
+        ]
         table = self.scores([document(title, text) for title, text, _ in parted])
         return [self._tagging(*one, row, explain) for one, row in zip(parted, table, strict=True)]
 
     def _tagging(self, title: str, text: str, language: str | None, row: NDArray[np.float64], explain: bool) -> Tagging:
-        code = language or detect_language(f"{title}\n{text}".strip())
+        code = language_code(language) or detect_language(f"{title}\n{text}".strip())
         given = tuple(tag for tag, score, least in zip(self.tags, row, self.thresholds, strict=True) if score >= least)
         unsure = tuple(
             tag
@@ -243,6 +259,11 @@ def _parted(text: str) -> tuple[str, str]:
     return (title.strip(), body.strip()) if body.strip() and len(title) <= _LONGEST_TITLE else ("", text.strip())
 
 
+def _whole(text: str) -> str:
+    """The text without halves of characters, which cannot be hashed."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _read_card(place: Path) -> dict[str, Any]:
     try:
         card = json.loads((place / "model.json").read_text(encoding="utf-8"))
@@ -261,7 +282,14 @@ def _check_versions(card: Mapping[str, Any], place: Path) -> None:
     from importlib.metadata import version
 
     installed = version("scikit-learn")
-    low, below = card.get("scikit_learn", ["0", "999"])
+    try:
+        low, below = map(str, card["scikit_learn"])
+    except (KeyError, TypeError, ValueError):
+        raise ModelError(
+            f"{place / 'model.json'} does not say for which scikit-learn the model is",
+            subject=str(place),
+            reason="format",
+        ) from None
     if not _version(low) <= _version(installed) < _version(below):
         raise ModelError(
             f"the model in {place} was tested with scikit-learn from {low} to below {below}, and {installed} is installed; "

@@ -16,6 +16,7 @@ __all__ = [
     "html_to_text",
     "looks_binary",
     "sentences",
+    "sound_references",
     "without_giant_tags",
     "words",
 ]
@@ -46,6 +47,7 @@ _WIDE_STARTS = {b"<\x00": "utf-16-le", b"\x00<": "utf-16-be"}
 # Codecs that Python has under a name that a page may give, but no encodings of text.
 _NO_ENCODINGS = frozenset("idna punycode undefined unicode-escape raw-unicode-escape".split())
 _NON_ASCII = re.compile("[^\x00-\x7f\ufffd]")
+_REFERENCE = re.compile("&#(?:[xX]([0-9a-fA-F]+)|([0-9]+));")
 _HIGH_RUN = re.compile(b"[\x80-\xff]+")
 
 _SILENT = frozenset("script style noscript template svg math iframe object head".split())
@@ -56,7 +58,7 @@ def digest(*parts: str) -> str:
 
     Example:
         >>> digest("https://example.org/a")
-        '0f4c30be6a4b5eb5'
+        'b5b10dd0429e69ac'
     """
     joined = "\x1f".join(_SURROGATES.sub("\ufffd", part) for part in parts)
     return hashlib.sha256(joined.encode("utf-8")).hexdigest()[:16]
@@ -99,7 +101,7 @@ def html_to_text(markup: str | None) -> str:
         return clean_text(markup)
     from lxml import etree, html
 
-    plain = without_giant_tags(_SURROGATES.sub("\ufffd", markup).replace("\x00", ""))
+    plain = without_giant_tags(sound_references(_SURROGATES.sub("\ufffd", markup).replace("\x00", "")))
     # huge_tree: else all text from the 256th unclosed tag on is lost.
     parser = html.HTMLParser(remove_comments=True, remove_pis=True, no_network=True, encoding="utf-8", huge_tree=True)
     try:
@@ -123,6 +125,31 @@ def html_to_text(markup: str | None) -> str:
                     parts.append("\n")
                 parts.append(node.tail or "")
     return clean_text("".join(parts))
+
+
+def sound_references(markup: str) -> str:
+    """Mend character references that name no character: halves of a pair, C1 controls meant as windows-1252, controls.
+
+    Example:
+        >>> sound_references("don&#146;t &#xD83D;&#xDE00; &#x110000; &amp; &#233;")
+        'don’t 😀 � &amp; &#233;'
+    """
+    if "&#" not in markup:
+        return markup
+    mended = _REFERENCE.sub(_sound_reference, markup)
+    return mended.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _sound_reference(reference: re.Match[str]) -> str:
+    hexadecimal, decimal = reference.groups()
+    code = int(hexadecimal[-8:], 16) if hexadecimal else int(decimal[-8:])
+    if 0x80 <= code <= 0x9F:
+        return bytes([code]).decode("cp1252", "replace")
+    if 0xD800 <= code <= 0xDFFF:
+        return chr(code)
+    if code in (9, 10, 13) or 0x20 <= code < 0xFFFE or 0x10000 <= code <= 0x10FFFF:
+        return reference.group()
+    return "" if code < 0x20 else "\ufffd"
 
 
 def without_giant_tags(text: str) -> str:
@@ -266,9 +293,10 @@ def sentences(text: str) -> list[str]:
     pieces: list[str] = []
     start = 0
     for match in _SENTENCE_END.finditer(text):
-        piece = text[start : match.end()]
-        if "\n" not in match.group() and _ABBREVIATION.search(piece.rstrip()):
+        tail = text[max(start, match.start() - 12) : match.end()].rstrip()
+        if "\n" not in match.group() and _ABBREVIATION.search(tail):
             continue
+        piece = text[start : match.end()]
         if piece.strip():
             pieces.append(piece.strip())
         start = match.end()

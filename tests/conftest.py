@@ -21,22 +21,30 @@ Answer = web.Response | Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Site:
     """Hosts on one loopback port. ``pages`` maps ``host/path`` (or ``/path`` for any host) to an answer."""
 
-    pages: dict[str, tuple[int, dict[str, str], bytes] | Callable[[web.Request], Awaitable[web.StreamResponse]]] = field(
-        default_factory=dict
+    pages: dict[str, tuple[int, dict[str, str], bytes] | Callable[[web.Request], Awaitable[web.StreamResponse]]] = (
+        field(default_factory=dict)
     )
     port: int = 0
     requests: list[web.Request] = field(default_factory=list)
 
-    def put(self, place: str, body: str | bytes, kind: str = "text/html; charset=utf-8", status: int = 200, **headers: str) -> None:
+    def put(
+        self, place: str, body: str | bytes, kind: str = "text/html; charset=utf-8", status: int = 200, **headers: str
+    ) -> None:
         data = body.encode() if isinstance(body, str) else body
-        self.pages[place] = (status, {"Content-Type": kind, **{k.replace("_", "-"): v for k, v in headers.items()}}, data)
+        self.pages[place] = (
+            status,
+            {"Content-Type": kind, **{k.replace("_", "-"): v for k, v in headers.items()}},
+            data,
+        )
 
     def rss(self, place: str, items: list[dict[str, str]], title: str = "Herald", **headers: str) -> None:
         lines = []
         for item in items:
             fields = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in item.items())
             lines.append(f"<item>{fields}</item>")
-        body = f'<rss version="2.0"><channel><title>{title}</title><language>en</language>{"".join(lines)}</channel></rss>'
+        body = (
+            f'<rss version="2.0"><channel><title>{title}</title><language>en</language>{"".join(lines)}</channel></rss>'
+        )
         self.put(place, body, "application/rss+xml; charset=utf-8", **headers)
 
     def counts(self) -> Counter[str]:

@@ -54,11 +54,21 @@ def filled(tmp_path: Path, site: Site, settings) -> Path:
         "/rss",
         [
             {"title": "Twelve freed from kiln", "link": "http://a.example/1", "guid": "1", "description": "x"},
-            {"title": '=HYPERLINK("http://evil.example")', "link": "http://a.example/2", "guid": "2", "description": "x"},
+            {
+                "title": '=HYPERLINK("http://evil.example")',
+                "link": "http://a.example/2",
+                "guid": "2",
+                "description": "x",
+            },
         ],
     )
     site.put("/1", story("Twelve freed from kiln", KILN))
-    site.put("/2", story('=HYPERLINK("http://evil.example")', "The council will repair three bridges next spring, it said on Monday."))
+    site.put(
+        "/2",
+        story(
+            '=HYPERLINK("http://evil.example")', "The council will repair three bridges next spring, it said on Monday."
+        ),
+    )
     with Watch(place, settings=settings, resolver=site.resolve) as watch:
         watch.add_feed("http://a.example/rss", title="A")
         list(watch.poll())
@@ -205,7 +215,9 @@ def test_opml_goes_in_and_out(tmp_path: Path) -> None:
     opml = run("feeds", "--opml", storage=tmp_path / "empty.db").stdout
     assert read_opml(opml.encode()) == ()
     path = tmp_path / "in.opml"
-    path.write_text('<opml version="2.0"><body><outline text="A &amp; B" xmlUrl="https://a.example/rss"/></body></opml>')
+    path.write_text(
+        '<opml version="2.0"><body><outline text="A &amp; B" xmlUrl="https://a.example/rss"/></body></opml>'
+    )
     place = tmp_path / "n.db"
     assert run("add", path, storage=place).returncode == 0
     [link] = read_opml(run("feeds", "--opml", storage=place).stdout.encode())
@@ -237,7 +249,20 @@ def test_an_address_that_is_not_public_is_refused_with_the_remedy(site: Site) ->
 def test_articles_carry_the_promised_fields(filled: Path) -> None:
     found = rows(run("articles", "--json", storage=filled))
     assert len(found) == 2
-    promised = {"id", "url", "title", "text", "published", "language", "tags", "event", "feed", "text_from", "scores", "first_seen"}
+    promised = {
+        "id",
+        "url",
+        "title",
+        "text",
+        "published",
+        "language",
+        "tags",
+        "event",
+        "feed",
+        "text_from",
+        "scores",
+        "first_seen",
+    }
     assert promised <= set(found[0])
 
 
@@ -380,7 +405,9 @@ def test_two_pollers_on_one_storage_do_not_poll_a_feed_twice(tmp_path: Path, sit
             watch.add_feed(f"http://127.0.0.1:{site.port}/rss{n}")
     command = [sys.executable, "-m", "newswatch", "--storage", str(place), "poll"]
     both = [
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | _poll_settings(site))
+        subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | _poll_settings(site)
+        )
         for _ in range(2)
     ]
     for process in both:
@@ -402,7 +429,13 @@ def wait_for(condition, seconds: float = 30) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["classify", "--no-such-option"], ["no-such-command"], ["export"], ["poll", "--every", "soon"], ["classify", "a", "--file", "b"]],
+    [
+        ["classify", "--no-such-option"],
+        ["no-such-command"],
+        ["export"],
+        ["poll", "--every", "soon"],
+        ["classify", "a", "--file", "b"],
+    ],
 )
 def test_wrong_usage_exits_2(arguments: list[str]) -> None:
     assert run(*arguments).returncode == 2

@@ -24,7 +24,18 @@ OWN = {
     "pending": {"due", "attempts", "lease_owner", "lease_until"},
     "robots": {"fetched"},
 }
-TABLES = ("feeds", "entries", "articles", "tags", "members", "events", "fingerprints", "failures", "article_versions", "robots")
+TABLES = (
+    "feeds",
+    "entries",
+    "articles",
+    "tags",
+    "members",
+    "events",
+    "fingerprints",
+    "failures",
+    "article_versions",
+    "robots",
+)
 
 PLACES = ["Osh", "Lviv", "Tunis", "Lagos", "Lima", "Bari", "Izmir", "Dhaka", "Accra", "Turin"]
 DEEDS = [

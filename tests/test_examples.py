@@ -23,7 +23,9 @@ def test_it_runs(path: Path) -> None:
 
 
 def test_the_grouping_example_joins_what_belongs_together() -> None:
-    done = subprocess.run([sys.executable, EXAMPLES / "04_group_articles.py"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "04_group_articles.py"], capture_output=True, text=True, timeout=60
+    )
     first, second, third = (line.split()[0] for line in done.stdout.splitlines())
     assert first == second != third
 
@@ -43,7 +45,10 @@ def test_the_cron_line_names_an_existing_command() -> None:
     [line] = [line for line in (EXAMPLES / "newswatch.cron").read_text().splitlines() if line and line[0] != "#"]
     command = line.split(None, 5)[5].partition(">>")[0]
     done = subprocess.run(
-        [sys.executable, "-m", "newswatch", *shlex.split(command)[1:], "--help"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "newswatch", *shlex.split(command)[1:], "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0
 
@@ -51,6 +56,9 @@ def test_the_cron_line_names_an_existing_command() -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
 def test_the_systemd_units_are_valid() -> None:
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--user", "--man=no", EXAMPLES / "newswatch.timer"], capture_output=True, text=True, timeout=60
+        ["systemd-analyze", "verify", "--user", "--man=no", EXAMPLES / "newswatch.timer"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert "newswatch.timer:" not in done.stderr, done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import random
 import shutil
 import socket
 import ssl
@@ -33,11 +34,13 @@ AGENT = "newswatch/9.9 (+https://example.org/about)"
 LOOPBACK = ("127.0.0.0/8",)
 PATIENCE_S = 30.0
 
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Site:
-    """A server that answers each path with the bytes, or by the coroutine, that it was given."""
+    """A server that answers each target or path with the bytes, or by the coroutine, that it was given."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.answers: dict[str, bytes | Handler] = {}
@@ -85,13 +88,13 @@ class Site:
             writer.write(self.greeting)
             head = await reader.readuntil(b"\r\n\r\n")
             self.heads.append(head)
-            path = head.split(b" ", 2)[1].decode("latin-1").partition("?")[0]
-            answer = self.answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            if isinstance(answer, bytes):
-                writer.write(answer)
+            target = head.split(b" ", 2)[1].decode("latin-1")
+            given = self.answers.get(target) or self.answers.get(target.partition("?")[0], NOT_FOUND)
+            if isinstance(given, bytes):
+                writer.write(given)
                 await writer.drain()
             else:
-                await answer(reader, writer)
+                await given(reader, writer)
         except (OSError, EOFError, asyncio.CancelledError):
             pass
         finally:
@@ -134,9 +137,9 @@ def site() -> Iterator[Site]:
         yield running
 
 
-def quick(**given: Any) -> Settings:
-    """Settings for loopback; the long limits are never reached by a sound exchange."""
-    return Settings(**{"host_delay_s": 0.0, "allow_private": LOOPBACK, **given})
+def quick(**more: Any) -> Settings:
+    """Settings for loopback, without delay; no sound exchange comes near the limits."""
+    return Settings(**{"host_delay_s": 0.0, "allow_private": LOOPBACK, **more})
 
 
 def run(
@@ -150,7 +153,11 @@ def run(
 
 
 def get(
-    url: str, settings: Settings | None = None, resolver: Resolver | None = None, max_bytes: int = 1_000_000, **more: Any
+    url: str,
+    settings: Settings | None = None,
+    resolver: Resolver | None = None,
+    max_bytes: int = 1_000_000,
+    **more: Any,
 ) -> Page:
     page = run(lambda fetcher: fetcher.get(url, max_bytes=max_bytes, **more), settings or quick(), resolver)
     assert isinstance(page, Page)
@@ -311,18 +318,16 @@ def test_a_validator_that_cannot_be_sent_back_unchanged_is_not_kept(site: Site) 
 
 
 def test_cookies_are_never_sent_back(site: Site) -> None:
-    site.answers["/"] = answer(
-        b"", "Set-Cookie: a=b; Path=/; Domain=127.0.0.1", "Location: /next", status="302 Found"
-    )
+    site.answers["/"] = answer(b"", "Set-Cookie: a=b; Path=/", "Location: /next", status="302 Found")
     site.answers["/next"] = answer(b"x", "Set-Cookie: c=d")
 
     async def twice(fetcher: Fetcher) -> None:
-        await fetcher.get(site.url(), max_bytes=100)
-        await fetcher.get(site.url(), max_bytes=100)
+        await fetcher.get("http://cookies.test/", max_bytes=100)
+        await fetcher.get("http://cookies.test/", max_bytes=100)
 
-    run(twice, quick())
+    run(twice, quick(), everywhere(site))
     assert len(site.heads) == 4
-    assert all(b"cookie" not in head.lower() for head in site.heads)
+    assert all(b"cookie:" not in head.lower() for head in site.heads)
 
 
 def test_no_referer_is_sent_after_a_redirect(site: Site) -> None:
@@ -363,11 +368,45 @@ def test_early_hints_are_passed_over(site: Site) -> None:
     assert get(site.url()).body == b"x"
 
 
-@pytest.mark.parametrize("name", ["gzip", "x-gzip", "GZIP", "deflate"])
-def test_a_compressed_body_is_decoded(site: Site, name: str) -> None:
-    packed = zlib.compress(b"news" * 9000) if name == "deflate" else gzip.compress(b"news" * 9000)
-    site.answers["/"] = answer(packed, f"Content-Encoding: {name}")
+def compressed(body: bytes, wbits: int) -> bytes:
+    packer = zlib.compressobj(wbits=wbits)
+    return packer.compress(body) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("name", "wbits"),
+    [("gzip", 31), ("x-gzip", 31), ("GZIP", 31), ("identity, gzip", 31), ("deflate", 15), ("deflate", -15)],
+)
+def test_a_compressed_body_is_decoded(site: Site, name: str, wbits: int) -> None:
+    site.answers["/"] = answer(compressed(b"news" * 9000, wbits), f"Content-Encoding: {name}")
     assert get(site.url()).body == b"news" * 9000
+
+
+@pytest.mark.parametrize("wbits", [31, 15, -15])
+def test_a_compressed_body_of_any_size_and_density_is_decoded_whole(site: Site, wbits: int) -> None:
+    noise = random.Random(7).randbytes(200_000)
+    bodies = [fill[:size] for fill in (noise, bytes(200_000)) for size in (1, 65_535, 65_536, 65_537, 131_072, 200_000)]
+    for number, body in enumerate(bodies):
+        name = "gzip" if wbits == 31 else "deflate"
+        site.answers[f"/{number}"] = answer(compressed(body, wbits), f"Content-Encoding: {name}")
+
+    async def work(fetcher: Fetcher) -> list[bytes]:
+        return [(await fetcher.get(site.url(f"/{n}"), max_bytes=300_000)).body for n in range(len(bodies))]
+
+    assert run(work, quick()) == bodies
+
+
+@pytest.mark.parametrize("name", ["identity", "utf-8", "none", ""])
+def test_an_encoding_that_is_no_compression_leaves_the_body_as_it_is(site: Site, name: str) -> None:
+    site.answers["/"] = answer(b"news", f"Content-Encoding: {name}")
+    assert get(site.url()).body == b"news"
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate"])
+def test_padding_after_the_end_of_a_compressed_body_is_passed_over(site: Site, name: str) -> None:
+    packed = compressed(b"news", 31 if name == "gzip" else 15)
+    site.answers["/"] = answer(packed + b"\0" * 100, f"Content-Encoding: {name}")
+    assert get(site.url()).body == b"news"
 
 
 def test_gzip_in_several_members_is_decoded_whole(site: Site) -> None:
@@ -453,14 +492,18 @@ def test_a_bomb_in_two_layers_does_not_pass_as_a_body(site: Site) -> None:
         yield packer.flush()
 
     site.answers["/"] = bomb(twice, "gzip, gzip")
-    error = failure(site.url(), max_bytes=2_000_000)
-    assert error.reason in ("too_large", "incomplete")
-    assert error.subject == site.url()
+    assert told(failure(site.url(), max_bytes=2_000_000)) == ("incomplete", True, site.url())
 
 
-def test_an_encoding_nobody_asked_for_does_not_pass_as_a_body(site: Site) -> None:
-    site.answers["/"] = answer(b"\x00\x01", "Content-Encoding: compress")
+@pytest.mark.parametrize("name", ["br", "zstd", "compress", "gzip, br"])
+def test_a_compression_nobody_asked_for_does_not_pass_as_a_body(site: Site, name: str) -> None:
+    site.answers["/"] = answer(b"\x00\x01", f"Content-Encoding: {name}")
     assert told(failure(site.url())) == ("incomplete", True, site.url())
+
+
+def test_an_answer_without_body_may_name_any_compression(site: Site) -> None:
+    site.answers["/"] = b"HTTP/1.1 304 Not Modified\r\nContent-Encoding: br\r\n\r\n"
+    assert get(site.url()).status == 304
 
 
 def test_an_endless_body_ends_at_the_size_limit(site: Site) -> None:
@@ -493,7 +536,7 @@ def drip(head: bytes, piece: bytes) -> Handler:
         pytest.param(drip(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"), id="hints without end"),
         pytest.param(drip(without_length(), b"x"), id="body"),
         pytest.param(drip(without_length("Transfer-Encoding: chunked"), b"1\r\nx\r\n"), id="chunks"),
-        pytest.param(drip(without_length("Content-Encoding: gzip"), b""), id="nothing"),
+        pytest.param(drip(without_length("Content-Encoding: gzip"), b""), id="no byte of the body"),
     ],
 )
 def test_an_answer_dripped_without_end_stops_at_the_total_limit(site: Site, handler: Handler) -> None:
@@ -506,7 +549,7 @@ async def stay_silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def fall_silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    writer.write(b"HTTP/1.1 429 Slow Down\r\nContent-Length: 100\r\n\r\nhalf")
     await asyncio.Event().wait()
 
 
@@ -559,9 +602,6 @@ HALF_GZIP = gzip.compress(bytes(range(256)) * 400)
         pytest.param(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", "incomplete", id="no last chunk"
         ),
-        pytest.param(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nxyz\r\n", "incomplete", id="bad chunk"
-        ),
         pytest.param(answer(b"plain text", "Content-Encoding: gzip"), "incomplete", id="gzip that is none"),
         pytest.param(
             answer(HALF_GZIP[:200] + b"\xff" * 99 + HALF_GZIP[299:], "Content-Encoding: gzip"),
@@ -569,7 +609,9 @@ HALF_GZIP = gzip.compress(bytes(range(256)) * 400)
             id="gzip broken inside",
         ),
         pytest.param(
-            answer(HALF_GZIP[:-4] + b"\x00\x00\x00\x01", "Content-Encoding: gzip"), "incomplete", id="gzip of odd length"
+            answer(HALF_GZIP[:-4] + b"\x00\x00\x00\x01", "Content-Encoding: gzip"),
+            "incomplete",
+            id="gzip of odd length",
         ),
         pytest.param(
             answer(HALF_GZIP[: len(HALF_GZIP) // 2], "Content-Encoding: gzip"), "incomplete", id="gzip cut short"
@@ -578,16 +620,14 @@ HALF_GZIP = gzip.compress(bytes(range(256)) * 400)
         pytest.param(
             answer(zlib.compress(b"news" * 900)[:-9], "Content-Encoding: deflate"), "incomplete", id="deflate cut short"
         ),
-        pytest.param(b"SSH-2.0-OpenSSH_9.6\r\n", "bad_http", id="another protocol"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "bad_http", id="another protocol"),
         pytest.param(b"<html>no headers</html>\r\n\r\n", "bad_http", id="no status line"),
         pytest.param(b"HTTP/1.1 abc OK\r\n\r\n", "bad_http", id="status no number"),
         pytest.param(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "bad_http", id="header without colon"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "bad_http", id="length no number"),
-        pytest.param(
-            b"HTTP/1.1 200 OK\r\n" + b"X-Many: y\r\n" * 1000 + b"\r\n", "bad_http", id="a thousand headers"
-        ),
+        pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X-Many: y\r\n" * 1000 + b"\r\n", "bad_http", id="a thousand headers"),
         pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", "bad_http", id="a huge header"),
-        pytest.param(bytes(range(256)) * 40, "bad_http", id="binary"),
+        pytest.param(bytes(range(256)) * 40 + b"\r\n\r\n", "bad_http", id="binary"),
     ],
 )
 def test_a_broken_answer_is_told_as_what_it_is(site: Site, raw: bytes, reason: str) -> None:
@@ -595,9 +635,27 @@ def test_a_broken_answer_is_told_as_what_it_is(site: Site, raw: bytes, reason: s
     assert told(failure(site.url())) == (reason, True, site.url())
 
 
-def test_a_failure_in_the_body_keeps_the_status(site: Site) -> None:
-    site.answers["/"] = b"HTTP/1.1 429 Slow Down\r\nContent-Length: 100\r\n\r\nhalf"
-    assert failure(site.url()).status == 429
+@pytest.mark.parametrize("garbage", [b"xyz\r\n", b"-4\r\n", b"\xff\x00\r\n", b"4" * 20_000])
+def test_garbage_for_a_chunk_is_told_as_a_broken_answer(site: Site, garbage: bytes) -> None:
+    site.answers["/"] = without_length("Transfer-Encoding: chunked") + b"4\r\nhalf\r\n" + garbage
+    error = failure(site.url())
+    assert error.reason in ("bad_http", "incomplete")  # by whether the headers came in the same packet
+    assert (error.temporary, error.subject) == (True, site.url())
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"HTTP/1.1 429 Slow Down\r\nContent-Length: 100\r\n\r\nhalf", "incomplete"),
+        (answer(b"x" * 2000, status="429 Slow Down"), "too_large"),
+        (fall_silent, "timeout"),
+    ],
+    ids=["cut short", "too large", "silent"],
+)
+def test_a_failure_in_the_body_keeps_the_status(site: Site, raw: bytes | Handler, reason: str) -> None:
+    site.answers["/"] = raw
+    error = failure(site.url(), quick(read_s=0.5), max_bytes=1000)
+    assert (error.reason, error.status) == (reason, 429)
 
 
 @pytest.mark.parametrize(
@@ -650,7 +708,7 @@ def test_a_redirect_is_followed_and_told(site: Site, status: int) -> None:
     [
         ("new", "/a/new"),
         ("../new", "/new"),
-        ("?page=2|3", "/a/new?page=2|3"),
+        ("?page=2|3", "/a/old?page=2|3"),
         ("/new#part", "/new"),
         ("  /new  ", "/new"),
         ("//{host}/new?q=%zz", "/new?q=%zz"),
@@ -659,8 +717,8 @@ def test_a_redirect_is_followed_and_told(site: Site, status: int) -> None:
     ],
 )
 def test_a_location_is_read_against_the_address_it_came_from(site: Site, location: str, target: str) -> None:
-    site.answers["/a/old"] = redirect(location.format(host=f"127.0.0.1:{site.port}"))
-    get(site.url("/a/old"))
+    site.answers["/a/old?x=1"] = redirect(location.format(host=f"127.0.0.1:{site.port}"))
+    get(site.url("/a/old?x=1"))
     assert site.lines[1] == f"GET {target} HTTP/1.1"
 
 
@@ -696,7 +754,14 @@ def test_a_circle_of_redirects_is_noticed_before_it_is_walked_again(site: Site, 
 
 @pytest.mark.parametrize(
     "location",
-    ["file:///etc/passwd", "ftp://127.0.0.1/", "gopher://127.0.0.1/", "javascript:1", "data:text/html,x", "http://[::1"],
+    [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/",
+        "gopher://127.0.0.1/",
+        "javascript:1",
+        "data:text/html,x",
+        "http://[::1",
+    ],
 )
 def test_a_redirect_to_what_is_no_web_address_is_refused(site: Site, location: str) -> None:
     site.answers["/"] = redirect(location)
@@ -818,9 +883,7 @@ def test_no_spelling_of_loopback_in_a_url_gets_through(site: Site, dialled: list
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"])
-def test_a_literal_address_is_judged_without_asking_the_resolver(
-    site: Site, dialled: list[str], host: str
-) -> None:
+def test_a_literal_address_is_judged_without_asking_the_resolver(site: Site, dialled: list[str], host: str) -> None:
     async def resolve(host: str, port: int) -> list[tuple[str, int]]:
         raise AssertionError("an address needs no resolver")
 
@@ -963,7 +1026,7 @@ def test_a_global_ipv4_address_is_allowed_plain_and_mapped(inner: IPv4Address) -
 
 
 @given(
-    st.sampled_from(["fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8", "2001:db8::/32", "100::/64", "64:ff9b:1::/48"]),
+    st.sampled_from(["fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8", "2001:db8::/32", "100::/64"]),
     st.data(),
 )
 def test_no_ipv6_address_of_a_special_network_is_allowed(network: str, data: st.DataObject) -> None:
@@ -979,15 +1042,13 @@ def test_what_is_no_address_is_not_allowed(text: str) -> None:
 
 
 @given(st.text())
-def test_a_url_is_refused_in_words_or_returned_without_fragment_and_space(text: str) -> None:
-    try:
-        checked = check_url("http://example.org/" + text)
-    except InputError as error:
-        assert error.reason == "bad_url"
+def test_a_url_comes_back_without_fragment_and_outer_space_or_is_refused_for_what_it_holds(text: str) -> None:
+    url = f"http://example.org/{text}"
+    if any(ord(char) <= 32 or ord(char) == 127 for char in url.strip()):
+        with pytest.raises(InputError, match="spaces or control characters"):
+            check_url(url)
     else:
-        assert "#" not in checked
-        assert checked.startswith("http://example.org/")
-        assert checked == checked.strip()
+        assert check_url(url) == url.strip().split("#")[0]
 
 
 # --- one host after another ---
@@ -1110,23 +1171,18 @@ def test_no_more_requests_than_set_are_under_way_at_once(site: Site) -> None:
         writer.write(answer(b"x"))
 
     site.answers["/"] = meet
-    under_way: list[int] = []
-
-    async def resolve(host: str, port: int) -> list[tuple[str, int]]:
-        under_way.append(site.busy)
-        return [("127.0.0.1", site.port)]
 
     async def work(fetcher: Fetcher) -> None:
         await asyncio.gather(*(fetcher.get(f"http://{name}.test/", max_bytes=10) for name in "abcdefgh"))
 
-    run(work, quick(connections_max=2), resolve)
+    run(work, quick(connections_max=2), everywhere(site))
     assert len(site.heads) == 8
     assert site.peak == 2
 
 
 def test_waiting_for_a_turn_does_not_count_as_time_of_the_exchange(site: Site) -> None:
     async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.7)
         writer.write(answer(b"x"))
 
     site.answers["/"] = slow
@@ -1136,19 +1192,24 @@ def test_waiting_for_a_turn_does_not_count_as_time_of_the_exchange(site: Site) -
             *(fetcher.get(f"http://{name}.test/", max_bytes=10) for name in ("a", "a", "a", "a", "b", "c", "d"))
         )
 
-    run(work, quick(request_total_s=1.5, connections_max=2), everywhere(site))
+    run(work, quick(request_total_s=2.0, connections_max=2), everywhere(site))
     assert len(site.heads) == 7
 
 
 def test_a_request_that_is_cancelled_gives_its_turn_to_the_next(site: Site) -> None:
-    site.answers["/silent"] = stay_silent
+    asked = threading.Event()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    site.answers["/silent"] = say_nothing
     site.answers["/"] = answer(b"x")
 
     async def work(fetcher: Fetcher) -> Page:
         stuck = asyncio.create_task(fetcher.get(site.url("/silent"), max_bytes=10))
         waiting = asyncio.create_task(fetcher.get(site.url("/"), max_bytes=10))
-        while not site.heads:
-            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(asked.wait, PATIENCE_S)
         stuck.cancel()
         with pytest.raises(asyncio.CancelledError):
             await stuck

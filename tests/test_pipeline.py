@@ -277,7 +277,9 @@ def test_a_full_storage_error_is_raised_not_swallowed(site: Site, watch: Watch) 
 # --- real feeds and pages ---------------------------------------------------------------------------------------------
 
 EVAL = Path(os.environ.get("NEWSWATCH_EVAL", ""))
-needs_eval = pytest.mark.skipif("NEWSWATCH_EVAL" not in os.environ, reason="NEWSWATCH_EVAL names no folder of real data")
+needs_eval = pytest.mark.skipif(
+    "NEWSWATCH_EVAL" not in os.environ, reason="NEWSWATCH_EVAL names no folder of real data"
+)
 
 
 @needs_eval
@@ -340,5 +342,7 @@ def test_181_real_pages_end_as_articles_or_recorded_failures(
     assert result.new_articles == len(ours)
     texts = {key: article.text for key, article in ours.items() if article.text_from is TextFrom.PAGE}
     mine, default = _f1(texts, truth), _f1(theirs, truth)
-    print(f"\n4-gram F1 {mine:.4f}, trafilatura's default {default:.4f}; {len(texts)} pages read, {len(failed)} failures")
+    print(
+        f"\n4-gram F1 {mine:.4f}, trafilatura's default {default:.4f}; {len(texts)} pages read, {len(failed)} failures"
+    )
     assert mine >= default

@@ -26,6 +26,7 @@ from sklearn.model_selection import KFold
 from newswatch.features import Block, FeatureSet
 from newswatch.grouping import count_background
 from newswatch.tagging import Tagger, document
+from training.card import render_card
 from training.data import ROOT, TAGS, Example, concepts, examples, seeds
 
 _EMPTY = np.empty(0, np.float32)
@@ -53,7 +54,9 @@ def fit_features(texts: Sequence[str]) -> FeatureSet:
 def fit_tag(matrix: Any, wanted: NDArray[np.int64], weights: NDArray[np.float64]) -> LogisticRegression:
     """One tag's regression; rows of weight 0 are left out."""
     used = np.flatnonzero(weights)
-    model = LogisticRegression(C=STRENGTH, class_weight="balanced", solver="liblinear", max_iter=500, random_state=0)
+    model = LogisticRegression(
+        C=STRENGTH, class_weight="balanced", solver="liblinear", dual=True, max_iter=1000, random_state=0
+    )
     return model.fit(matrix[used], wanted[used], sample_weight=weights[used])
 
 
@@ -160,7 +163,7 @@ def score(rows: Sequence[Example], chances: NDArray[np.float64], thresholds: NDA
 
 
 def save(tagger: Tagger, scores: dict[str, Any], rows: Sequence[Example], out: Path) -> str:
-    """Write ``model.joblib`` and ``model.json``.
+    """Write ``model.joblib``, ``model.json`` and the model card.
 
     Returns:
         The model's version, by its content.
@@ -190,6 +193,7 @@ def save(tagger: Tagger, scores: dict[str, Any], rows: Sequence[Example], out: P
     }
     (out / "model.joblib").write_bytes(data)
     (out / "model.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    (out / "README.md").write_text(render_card(card), encoding="utf-8")
     return str(card["version"])
 
 
