@@ -32,6 +32,7 @@ from newswatch.urls import join_url
 __all__ = ["parse_feed"]
 
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z]\w+);")
+_ADDRESS = re.compile(r"[^\s<>(),;]+@[^\s<>(),;]+|[<>()]")
 _JSON_VERSION = re.compile(r"jsonfeed\.org/version/(\d+(?:\.\d+)?)")
 # A day's grace for wrong clocks and time zones; later than that a date is no date of publication.
 _FUTURE_GRACE = timedelta(days=1)
@@ -259,7 +260,10 @@ def _item_language(item: Mapping[str, Any]) -> str:
 
 def _authors(item: Mapping[str, Any]) -> tuple[str, ...]:
     names = [_plain(author.get("name")) for author in item.get("authors") or () if author]
-    if not any(names):
+    if len(names) < 2 and "@" in item.get("author", ""):
+        # feedparser ends an address after four letters of its last part, and takes the rest of ".media" for a name.
+        names = [_plain(_ADDRESS.sub(" ", item["author"])).strip(" ,;")]
+    elif not any(names):
         names = [_plain(item.get("author"))]
     return tuple(dict.fromkeys(name for name in names if name and "@" not in name))
 

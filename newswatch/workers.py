@@ -1,7 +1,7 @@
 """Worker processes for work that may hang or swell. Owner of joblib's parallel half.
 
 Each item has a time and a memory of its own. A timer inside the worker stops Python code; the parent stops, from
-outside, what C code keeps busy, and gives the other items of that batch another go.
+outside, what C code keeps busy. Either way the worker is replaced, and the other items of that batch have another go.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ __all__ = ["ItemError", "Workers"]
 
 # Room for a worker to start and prepare.
 _START_S = 30.0
+_START_MB = 512
 _GRACE_S = 2.0
 _IDLE_S = 300
 
@@ -44,6 +45,10 @@ class ItemError:
 
 class _TooSlow(BaseException):
     """Raised by the timer. No ``Exception``, which libraries swallow."""
+
+
+class _Again:
+    """In place of a result: the worker had been stopped amid an item, perhaps amid an import, and works no more."""
 
 
 class _Pool:
@@ -84,6 +89,8 @@ class Workers:
         seconds: longest time for one item.
         memory_mb: how far one item may swell a worker beyond its size when it started work (Linux).
         prepare: run once in each worker ahead of all items and outside their bounds, to import and load what they need.
+            Without it, the first item of each function and worker has more time and memory for that, and what hangs
+            in C code is stopped so much later.
 
     Example:
         >>> Workers(0, seconds=5, memory_mb=256).run(len, ["four"])
@@ -97,6 +104,7 @@ class Workers:
         self._seconds = seconds
         self._memory_mb = memory_mb
         self._prepare = prepare
+        self._prepared = False
         self._closed = False
 
     def run(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
@@ -104,6 +112,10 @@ class Workers:
         if not items:
             return []
         if self._count == 0:
+            if self._prepare is not None and not self._prepared:
+                self._prepared = True
+                with contextlib.suppress(Exception):
+                    self._prepare()
             return [_bounded(function, item, self._seconds, 0) for item in items]
         pool = self._pool()
         results: dict[int, Any] = {}
@@ -137,20 +149,25 @@ class Workers:
 
         futures: dict[int, Future[Any]] = {}
         current = batch[0]
+        limit = self._seconds + _GRACE_S + (0.0 if self._prepare else _START_S)
         try:
             executor = pool.executor(self._count, self._prepare)
             # Starting a process and its imports count for no item.
             wait([executor.submit(_ready, function)], timeout=_START_S)
             for index in batch:
-                futures[index] = executor.submit(_bounded, function, items[index], self._seconds, self._memory_mb)
+                futures[index] = executor.submit(_in_worker, function, items[index], self._seconds, self._memory_mb)
             for current, future in futures.items():
                 try:
                     # All before it are done, so it is being worked on.
-                    results[current] = future.result(self._seconds + _GRACE_S)
+                    result = future.result(limit)
+                    if not isinstance(result, _Again):
+                        results[current] = result
                 except (TimeoutError, CancelledError, BrokenProcessPool, ShutdownExecutorError):
                     raise
                 except Exception as error:  # noqa: BLE001 - cannot be sent to or from a worker
                     results[current] = ItemError("internal", f"{type(error).__name__}: {error}"[:500])
+            if any(_was_stopped(results.get(index)) for index in batch):
+                pool.stop()
         except TimeoutError:
             _gather(futures, results)
             results[current] = ItemError("too_slow", f"took more than {self._seconds:g} s and had to be killed")
@@ -178,15 +195,28 @@ def _gather(futures: Mapping[int, Future[Any]], results: dict[int, Any]) -> None
     """Keep what was done before its worker is stopped."""
     for index, future in futures.items():
         if future.done() and not future.cancelled() and future.exception() is None:
-            results[index] = future.result()
+            result = future.result()
+            if not isinstance(result, _Again):
+                results[index] = result
+
+
+def _was_stopped(result: object) -> bool:
+    return isinstance(result, ItemError) and not result.expected and result.reason in ("too_slow", "too_much_memory")
 
 
 def _ready(function: Callable[[Any], Any]) -> None:
     """Sent ahead of the items: to receive the function, the worker imports its module."""
 
 
+# Of this worker: whether it was prepared, else the functions that had their first item; whether it was stopped amid one.
+_prepared = False
+_begun: set[tuple[str, str]] = set()
+_spoilt = False
+
+
 def _settle(parent: int, prepare: Callable[[], object] | None) -> None:
     """Once in each worker, before any work: leave Ctrl-C to the parent, do not outlive it, and get ready."""
+    global _prepared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform != "win32":
 
@@ -199,6 +229,20 @@ def _settle(parent: int, prepare: Callable[[], object] | None) -> None:
     if prepare is not None:
         with contextlib.suppress(Exception):  # the items will tell
             prepare()
+        _prepared = True
+
+
+def _in_worker(function: Callable[[Any], Any], item: Any, seconds: float, memory_mb: int) -> Any:
+    global _spoilt
+    if _spoilt:
+        return _Again()
+    name = getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
+    if not _prepared and name not in _begun:
+        _begun.add(name)
+        seconds, memory_mb = seconds + _START_S, memory_mb + _START_MB
+    result = _bounded(function, item, seconds, memory_mb)
+    _spoilt = _was_stopped(result)
+    return result
 
 
 def _bounded(function: Callable[[Any], Any], item: Any, seconds: float, memory_mb: int) -> Any:

@@ -328,7 +328,7 @@ def test_export_to_a_place_that_cannot_be_written_leaves_nothing(filled: Path, t
 
 
 def _poll_settings(site: Site) -> dict[str, str]:
-    return {"NEWSWATCH_ALLOW_PRIVATE": "127.0.0.0/8", "NEWSWATCH_WORKERS": "0"}
+    return {"NEWSWATCH_ALLOW_PRIVATE": "127.0.0.0/8", "NEWSWATCH_WORKERS": "0", "NEWSWATCH_HOST_DELAY_S": "0.05"}
 
 
 def test_poll_exits_3_where_something_failed_and_0_where_not(tmp_path: Path, site: Site) -> None:

@@ -230,8 +230,18 @@ def test_scripts_and_markup_never_get_into_a_text() -> None:
     assert only(rss(item(title="t", description=text))).text == "Police freed them."
 
 
-def test_mail_addresses_are_not_taken_for_names() -> None:
-    assert only(rss(item(title="t", author="desk@herald.example"))).authors == ()
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        ("desk@herald.com", ()),
+        ("desk@herald.media", ()),
+        ("desk@herald.media (Aida Osmonova)", ("Aida Osmonova",)),
+        ("Aida Osmonova &lt;aida@herald.media&gt;", ("Aida Osmonova",)),
+        ("Aida Osmonova", ("Aida Osmonova",)),
+    ],
+)
+def test_mail_addresses_are_not_taken_for_names(written: str, names: tuple[str, ...]) -> None:
+    assert only(rss(item(title="t", author=written))).authors == names
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_a_canonical_address_is_its_own_canonical_form(url: str) -> None:
 @example("http://e.org/?id", ["utm_source=rss"])
 @example("http://e.org/?q=a%20b;c=+", ["gclid"])
 def test_an_address_with_tracking_is_the_same_as_without(url: str, tracking: list[str]) -> None:
-    assume(not url.endswith("&"))
+    assume(not url.endswith("&") and url == url.strip())
     mark = "&" if "?" in url else "?"
     assert canonical_url(url + mark + "&".join(tracking)) == canonical_url(url)
 

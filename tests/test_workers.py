@@ -66,6 +66,14 @@ def act(item):
             raise ExtractError("a wall", subject="https://example.org/", reason="bot_wall")
         case "newswatch error without reason":
             raise InputError("no text")
+        case "half an import":
+            loaded.append("half")
+            time.sleep(60)
+        case "half an import for want of memory":
+            loaded.append("half")
+            return len(bytearray(4_000_000_000))
+        case "imported":
+            return "broken" if "half" in loaded else "whole"
         case "cannot be sent back":
             return (number for number in (1, 2))
         case "interrupt":
@@ -92,7 +100,7 @@ def write_down(item):
 
 @pytest.fixture(scope="module")
 def workers():
-    workers = Workers(2, seconds=1, memory_mb=200)
+    workers = Workers(2, seconds=1, memory_mb=200, prepare=load)
     yield workers
     workers.close()
 
@@ -205,7 +213,11 @@ def test_threads_may_share_the_workers(workers):
 
     def work(number: int) -> None:
         items = [number * 10 + step for step in range(10)]
-        found[number] = Workers(2, seconds=1, memory_mb=200).run(nap, items) if number % 2 else workers.run(nap, items)
+        found[number] = (
+            Workers(2, seconds=1, memory_mb=200, prepare=load).run(nap, items)
+            if number % 2
+            else workers.run(nap, items)
+        )
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -221,6 +233,24 @@ def test_a_worker_gets_ready_before_its_first_item():
         assert workers.run(act, ["loaded", "loaded"]) == [["model"], ["model"]]
     finally:
         workers.close()
+
+
+def test_without_preparation_the_first_item_has_time_to_import_and_load():
+    workers = Workers(1, seconds=0.05, memory_mb=200)
+    try:
+        assert workers.run(nap, [300]) == [300]
+        assert [one.reason for one in workers.run(nap, [300])] == ["too_slow"]
+    finally:
+        workers.close()
+
+
+@pytest.mark.parametrize("bad", ["half an import", "half an import for want of memory"])
+def test_a_worker_stopped_amid_an_import_is_replaced(workers, bad):
+    # What is half imported stays so in its process: every later item would fail there.
+    stopped, *rest = workers.run(act, [bad, *["imported"] * 9])
+    assert stopped.reason in ("too_slow", "too_much_memory")
+    assert rest == ["whole"] * 9
+    assert workers.run(act, ["imported"] * 4) == ["whole"] * 4
 
 
 def test_a_worker_that_cannot_get_ready_works_all_the_same():
@@ -311,6 +341,14 @@ def test_without_workers_another_thread_works_without_the_timer():
     thread.start()
     thread.join()
     assert results == [50]
+
+
+def test_without_workers_this_process_gets_ready_once():
+    ready: list[str] = []
+    workers = Workers(0, seconds=5, memory_mb=200, prepare=lambda: ready.append("model"))
+    assert ready == []
+    assert [workers.run(act, ["a"]), workers.run(act, ["b"])] == [["a done"], ["b done"]]
+    assert ready == ["model"]
 
 
 def test_closing_without_workers_does_nothing():
