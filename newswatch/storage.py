@@ -1,34 +1,25 @@
-"""Everything that is kept, in SQLite (PostgreSQL has room): one method is one transaction. Owner of SQLAlchemy.
+"""Everything that is kept, in SQLite (PostgreSQL has room): every query, and one method is one transaction.
 
 A method either did all of its work or none, so a process killed at any moment leaves a storage that the next run
-can go on with. Work in progress is leased: two processes on one storage do not do it twice, and the lease of a
-process that is gone is taken over.
+can go on with.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
-import platform
 import re
-import secrets
-import sqlite3
-import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from newswatch import schema
-from newswatch.exceptions import ConfigError, InputError, NotFoundError, StorageError
+from newswatch.database import Database
+from newswatch.exceptions import InputError, NotFoundError
 from newswatch.records import (
     Article,
     ArticleFilter,
@@ -45,26 +36,18 @@ from newswatch.records import (
     StorageStatus,
     Tagging,
     TextFrom,
-    Verdict,
 )
+from newswatch.rows import article_id, article_of, article_values, entry_id, entry_of, entry_values, event_of, feed_of
 from newswatch.schedule import is_due
-from newswatch.text import clean_line, digest, words
-from newswatch.urls import canonical_url, check_url, feed_key
+from newswatch.text import clean_line
+from newswatch.urls import check_url, feed_key
 
-__all__ = ["Fingerprint", "RecordedPoll", "Storage", "Work", "article_id", "entry_id", "open_storage"]
-
-log = logging.getLogger(__name__)
+__all__ = ["Fingerprint", "RecordedPoll", "Storage", "Work", "open_storage"]
 
 _POLLS_KEPT = 30
 _CHUNK = 400
 _TAG_SHARE = 1 / 3
 _Item = TypeVar("_Item")
-_Row = sa.RowMapping
-_MIGRATIONS = Path(__file__).with_name("migrations")
-# Alembic's context is one for the whole process.
-_migrating = threading.Lock()
-# The owners of the storages open in this process.
-_open_owners: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,24 +80,6 @@ class Fingerprint:
     packed: bytes
 
 
-def article_id(entry: Entry) -> str:
-    """The id of the article an entry leads to: of its canonical URL, without a link of feed and guid."""
-    url = _canonical(entry.url)
-    return digest(url) if url else digest(entry.feed_url, entry.guid)
-
-
-def entry_id(entry: Entry) -> str:
-    """The id of an entry: of its feed and guid."""
-    return digest("entry", entry.feed_url, entry.guid)
-
-
-def _canonical(url: str) -> str:
-    try:
-        return canonical_url(url) if url else ""
-    except InputError:
-        return ""
-
-
 def open_storage(
     location: str | os.PathLike[str], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Storage:
@@ -131,203 +96,8 @@ def open_storage(
     return Storage(location, now=now)
 
 
-class Storage:
+class Storage(Database):
     """A storage. See `open_storage`."""
-
-    def __init__(self, location: str | os.PathLike[str], *, now: Callable[[], datetime]) -> None:
-        self._now = now
-        self.owner = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
-        url = _engine_url(location)
-        self.path: Path | None = Path(url.database) if url.database and url.database != ":memory:" else None
-        if self.path is not None:
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StorageError(
-                    f"cannot make the folder {self.path.parent}: {error}", subject=str(location)
-                ) from None
-        # In memory the one connection is the database: threads take turns.
-        alone = {"poolclass": sa.pool.QueuePool, "pool_size": 1, "max_overflow": 0}
-        options: dict[str, Any] = {"pool_timeout": 60} | ({} if self.path else alone)
-        self._engine = sa.create_engine(url, connect_args={"timeout": 60, "check_same_thread": False}, **options)
-        sa.event.listen(self._engine, "connect", _on_connect)
-        sa.event.listen(self._engine, "begin", _on_begin)
-        try:
-            self.schema = self._migrate()
-        except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
-            self._engine.dispose()
-            cause = getattr(error, "orig", None) or error
-            raise StorageError(f"cannot open the storage {location}: {cause}", subject=str(location)) from None
-        except BaseException:
-            self._engine.dispose()
-            raise
-        _open_owners.add(self.owner)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give back what this process leased, and close all connections."""
-        try:
-            self.release_leases()
-        except (StorageError, sa.exc.SQLAlchemyError):
-            log.warning("leases could not be given back; they lapse by themselves")
-        _open_owners.discard(self.owner)
-        self._engine.dispose()
-
-    # --- transactions and migrations --------------------------------------------------------------------------------
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with self._translated(), self._engine.connect() as connection, connection.begin():
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with self._translated(), self._engine.connect() as bare:
-            connection = bare.execution_options(newswatch_write=True)
-            with connection.begin():
-                yield connection
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sa.exc.DBAPIError as error:
-            raise StorageError(f"the storage failed: {error.orig}", subject=str(self.path or "")) from error
-        except sa.exc.TimeoutError as error:
-            raise StorageError(f"the storage is busy: {error}", subject=str(self.path or "")) from error
-        except sa.exc.StatementError as error:
-            if isinstance(error.orig, ValueError):
-                raise InputError(f"this cannot be stored or looked for: {error.orig}") from error
-            raise
-        except UnicodeEncodeError as error:
-            raise InputError(f"this cannot be stored or looked for: {error}") from error
-
-    def _migrate(self) -> str:
-        """Bring the storage to the present schema; copy it first where it holds anything."""
-        known = sorted(path.stem.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
-        with self._engine.connect() as connection:
-            current = self._revision(connection)
-        if current is not None and current not in known:
-            raise StorageError(
-                f"the storage {self.path} was written by a newer newswatch (schema {current}, known here up to {known[-1]}); "
-                "update newswatch, or name another storage",
-                subject=str(self.path),
-            )
-        with self._engine.connect() as bare:
-            # Kept by the file from then on, and done only now: a database that is not ours stays as it is.
-            bare.connection.cursor().execute("PRAGMA journal_mode=WAL").close()
-        if current == known[-1]:
-            return current
-        from alembic import command
-        from alembic.config import Config
-
-        settings = Config()
-        settings.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-        with _migrating, self._engine.connect() as bare:
-            connection = bare.execution_options(newswatch_write=True)
-            with connection.begin():
-                # Asked again now that nobody else can write: another process may have migrated it meanwhile.
-                current = self._revision(connection)
-                if current not in (None, known[-1]) and self.path is not None:
-                    self._copy_to(self.path.with_name(f"{self.path.name}.before-{known[-1]}"))
-                settings.attributes["connection"] = connection
-                command.upgrade(settings, "head")
-        return known[-1]
-
-    def _revision(self, connection: sa.Connection) -> str | None:
-        names = set(sa.inspect(connection).get_table_names())
-        if {"alembic_version", "articles", "feeds"} <= names:
-            return str(connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar())
-        if names:
-            raise StorageError(f"{self.path} is a database, but no newswatch storage", subject=str(self.path))
-        return None
-
-    def _copy_to(self, target: Path) -> None:
-        assert self.path is not None
-        log.info("copying the storage to %s before its migration", target)
-        part = target.with_name(f"{target.name}.part")
-        part.unlink(missing_ok=True)
-        with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(part)) as copy:
-            source.backup(copy)
-        part.replace(target)
-
-    # --- leases -----------------------------------------------------------------------------------------------------
-
-    def _free(self, connection: sa.Connection, table: sa.Table, now: datetime) -> sa.ColumnElement[bool]:
-        """The condition that a row is leased by nobody who is still there."""
-        live = sa.and_(table.c.lease_until.is_not(None), table.c.lease_until > now)
-        owners = connection.execute(sa.select(table.c.lease_owner).where(live).distinct()).scalars()
-        dead = [owner for owner in owners if self._is_gone(owner)]
-        return sa.or_(sa.not_(live), table.c.lease_until.is_(None), table.c.lease_owner.in_(dead))
-
-    def _is_gone(self, owner: str) -> bool:
-        """Whether the process behind a lease has surely ended. Of other machines nothing is known."""
-        host, _, rest = owner.rpartition(":")[0].rpartition(":")
-        if not rest.isdigit() or host != platform.node() or owner == self.owner:
-            return False
-        pid = int(rest)
-        if pid == os.getpid():
-            return owner not in _open_owners  # an earlier process of a container had our number
-        if sys.platform == "win32":
-            return False
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        except OSError:
-            return False
-        return False
-
-    def renew_leases(self, *, hold_s: float) -> None:
-        """Prolong all that this process leased."""
-        until = self._now() + timedelta(seconds=hold_s)
-        with self._writing() as connection:
-            for table in (schema.feeds, schema.pending):
-                connection.execute(sa.update(table).where(table.c.lease_owner == self.owner).values(lease_until=until))
-            leases = schema.leases
-            connection.execute(sa.update(leases).where(leases.c.owner == self.owner).values(until=until))
-
-    def release_leases(self) -> None:
-        """Give back all that this process leased."""
-        with self._writing() as connection:
-            for table in (schema.feeds, schema.pending):
-                connection.execute(
-                    sa.update(table).where(table.c.lease_owner == self.owner).values(lease_owner="", lease_until=None)
-                )
-            connection.execute(sa.delete(schema.leases).where(schema.leases.c.owner == self.owner))
-
-    def acquire(self, name: str, *, hold_s: float) -> bool:
-        """Take or prolong a named lease; ``False`` where another living process holds it."""
-        now = self._now()
-        table = schema.leases
-        with self._writing() as connection:
-            row = connection.execute(sa.select(table).where(table.c.name == name)).mappings().first()
-            if (
-                row
-                and row["owner"] != self.owner
-                and row["until"]
-                and row["until"] > now
-                and not self._is_gone(row["owner"])
-            ):
-                return False
-            values = {"owner": self.owner, "until": now + timedelta(seconds=hold_s)}
-            connection.execute(
-                upsert(table).values(name=name, **values).on_conflict_do_update(index_elements=["name"], set_=values)
-            )
-            return True
-
-    def release(self, name: str) -> None:
-        """Give a named lease back."""
-        table = schema.leases
-        with self._writing() as connection:
-            connection.execute(sa.delete(table).where(table.c.name == name, table.c.owner == self.owner))
 
     # --- feeds ------------------------------------------------------------------------------------------------------
 
@@ -397,7 +167,7 @@ class Storage:
         """All feeds, by address."""
         with self._reading() as connection:
             return [
-                _feed(row)
+                feed_of(row)
                 for row in connection.execute(sa.select(schema.feeds).order_by(schema.feeds.c.url)).mappings()
             ]
 
@@ -432,7 +202,7 @@ class Storage:
             ).mappings()
             claimed = []
             for row in rows:
-                feed = _feed(row)
+                feed = feed_of(row)
                 if is_due(feed, now, force=force):
                     claimed.append(feed)
                     if len(claimed) == limit:
@@ -518,7 +288,7 @@ class Storage:
         changed: set[str] = set()
         for identity, entry in distinct.items():
             row = known.get(identity)
-            values = _entry_values(entry)
+            values = entry_values(entry)
             if row is None:
                 target = article_id(entry)
                 new_rows.append({"id": identity, "article_id": target, "first_seen": now, **values})
@@ -582,7 +352,7 @@ class Storage:
                 Work(
                     article_id=identity,
                     url=best["url"],
-                    entry=_entry(best),
+                    entry=entry_of(best),
                     first_seen=min(entry["first_seen"] for entry in candidates),
                     attempts=row["attempts"],
                     known=known.get(identity),
@@ -605,7 +375,7 @@ class Storage:
         table = schema.articles
         with self._writing() as connection:
             row = connection.execute(sa.select(table).where(table.c.id == article.id)).mappings().first()
-            values = _article_values(article, fetched)
+            values = article_values(article, fetched)
             if row is None:
                 connection.execute(sa.insert(table).values(id=article.id, **values))
                 self._index(connection, values["number"], article)
@@ -802,7 +572,7 @@ class Storage:
                 .outerjoin(schema.members, schema.members.c.article_id == table.c.id)
                 .where(table.c.id.in_(chunk))
             )
-            found += [_article(row, scores.get(row["id"], ())) for row in connection.execute(query).mappings()]
+            found += [article_of(row, scores.get(row["id"], ())) for row in connection.execute(query).mappings()]
         return found
 
     # --- events -----------------------------------------------------------------------------------------------------
@@ -933,7 +703,7 @@ class Storage:
         if wanted.limit:
             query = query.limit(wanted.limit)
         with self._reading() as connection:
-            return [_event(row) for row in connection.execute(query).mappings()]
+            return [event_of(row) for row in connection.execute(query).mappings()]
 
     def event(self, identity: str) -> Event:
         """One event with its articles.
@@ -951,7 +721,7 @@ class Storage:
             )
             found = self._articles_by_id(connection, ids)
         ordered = sorted(found, key=lambda article: (article.published or article.first_seen, article.id))
-        return replace(_event(row), articles=tuple(ordered))
+        return replace(event_of(row), articles=tuple(ordered))
 
     # --- failures, robots, status -----------------------------------------------------------------------------------
 
@@ -1068,124 +838,6 @@ class Storage:
                 schema=self.schema,
                 bytes=self.path.stat().st_size if self.path and self.path.exists() else None,
             )
-
-
-# --- rows to records --------------------------------------------------------------------------------------------------
-
-
-def _feed(row: _Row) -> Feed:
-    values = {spec.name: row[spec.name] for spec in fields(Feed)}
-    return Feed(**{**values, "state": FeedState(values["state"])})
-
-
-def _entry(row: _Row) -> Entry:
-    values = {spec.name: row[spec.name] for spec in fields(Entry)}
-    return Entry(**{**values, "authors": tuple(values["authors"]), "problems": tuple(values["problems"])})
-
-
-def _entry_values(entry: Entry) -> dict[str, Any]:
-    values: dict[str, Any] = {spec.name: getattr(entry, spec.name) for spec in fields(Entry)}
-    values["authors"], values["problems"] = list(entry.authors), list(entry.problems)
-    values["content_hash"] = digest(entry.title, entry.text)
-    return values
-
-
-def _article_values(article: Article, fetched: datetime) -> dict[str, Any]:
-    tagging = article.tagging
-    return {
-        "number": int(article.id, 16) >> 1,
-        "url": article.url,
-        "title": article.title,
-        "text": article.text,
-        "authors": list(article.authors),
-        "published": article.published,
-        "language": article.language,
-        "site": article.site,
-        "source": article.source,
-        "feed": article.feed,
-        "text_from": article.text_from,
-        "note": article.note,
-        "text_hash": digest(" ".join(words(article.text))) if article.text else "",
-        "first_seen": article.first_seen,
-        "fetched": fetched,
-        "shown_at": article.published or article.first_seen,
-        "tag_model": tagging.model if tagging else "",
-        "tag_notes": list(tagging.notes) if tagging else [],
-    }
-
-
-def _article(row: _Row, tag_rows: Sequence[_Row]) -> Article:
-    tagging = None
-    if row["tag_model"]:
-        tagging = Tagging(
-            tags=tuple(tag["tag"] for tag in tag_rows if tag["given"]),
-            scores={tag["tag"]: tag["score"] for tag in tag_rows},
-            language=row["language"],
-            unsure=tuple(tag["tag"] for tag in tag_rows if tag["verdict"] == Verdict.UNSURE),
-            notes=tuple(row["tag_notes"]),
-            model=row["tag_model"],
-        )
-    plain = (
-        "id",
-        "url",
-        "title",
-        "text",
-        "feed",
-        "first_seen",
-        "source",
-        "site",
-        "published",
-        "language",
-        "note",
-        "version",
-    )
-    return Article(
-        **{name: row[name] for name in plain},
-        text_from=TextFrom(row["text_from"]),
-        authors=tuple(row["authors"]),
-        tagging=tagging,
-        event=row["event_id"],
-    )
-
-
-def _event(row: _Row) -> Event:
-    return Event(**{**row, "tags": tuple(row["tags"])})
-
-
-# --- SQLite -----------------------------------------------------------------------------------------------------------
-
-
-def _engine_url(location: str | os.PathLike[str]) -> sa.URL:
-    text = os.fspath(location)
-    if "://" not in text:
-        return sa.URL.create("sqlite", database=str(Path(text).expanduser()))
-    scheme = text.partition("://")[0].lower()
-    if scheme != "sqlite":
-        raise ConfigError(
-            f"storages are SQLite files in this version: give a path or sqlite:///PATH, not {scheme}://", subject=text
-        )
-    url = sa.engine.make_url(text)
-    return (
-        url.set(database=str(Path(url.database).expanduser())) if url.database and url.database != ":memory:" else url
-    )
-
-
-def _on_connect(connection: Any, record: object) -> None:
-    connection.isolation_level = None  # transactions are begun below, not guessed by the driver
-    cursor = connection.cursor()
-    for pragma in (
-        "synchronous=NORMAL",
-        "foreign_keys=ON",
-        "busy_timeout=60000",
-        "cache_size=-32000",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _on_begin(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("newswatch_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 _QUOTED = re.compile(r'"([^"]*)"')

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from newswatch import schema, storage
+from newswatch import database, schema
 from newswatch.exceptions import StorageError
 from newswatch.records import FeedLink
 from newswatch.storage import open_storage
@@ -50,7 +50,7 @@ def filled(path) -> Path:
 
 def later_version(tmp_path: Path, step: str = NEXT_STEP) -> Path:
     """The migrations of a newswatch that is one step further."""
-    folder = Path(shutil.copytree(storage._MIGRATIONS, tmp_path / "migrations"))
+    folder = Path(shutil.copytree(database._MIGRATIONS, tmp_path / "migrations"))
     (folder / "versions" / "0002_next.py").write_text(step)
     return folder
 
@@ -124,7 +124,7 @@ def test_a_storage_of_the_present_schema_is_neither_migrated_nor_copied(filled):
 
 
 def test_an_older_storage_is_copied_and_then_migrated(filled, tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "_MIGRATIONS", later_version(tmp_path))
+    monkeypatch.setattr(database, "_MIGRATIONS", later_version(tmp_path))
     with open_storage(filled) as opened:
         assert opened.schema == "0002"
         assert [feed.url for feed in opened.feeds()] == ["https://example.org/rss"]
@@ -138,7 +138,7 @@ def test_an_older_storage_is_copied_and_then_migrated(filled, tmp_path, monkeypa
 
 def test_the_copy_is_a_storage_that_the_older_version_opens(filled, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(storage, "_MIGRATIONS", later_version(tmp_path))
+        patched.setattr(database, "_MIGRATIONS", later_version(tmp_path))
         open_storage(filled).close()
     with open_storage(tmp_path / "news.db.before-0002") as older:
         assert [feed.url for feed in older.feeds()] == ["https://example.org/rss"]
@@ -146,7 +146,7 @@ def test_the_copy_is_a_storage_that_the_older_version_opens(filled, tmp_path, mo
 
 def test_a_copy_cut_short_is_made_anew(filled, tmp_path, monkeypatch):
     (tmp_path / "news.db.before-0002.part").write_bytes(b"SQLite format 3\0 and no more")
-    monkeypatch.setattr(storage, "_MIGRATIONS", later_version(tmp_path))
+    monkeypatch.setattr(database, "_MIGRATIONS", later_version(tmp_path))
     open_storage(filled).close()
     assert rows(tmp_path / "news.db.before-0002", "SELECT url FROM feeds") == [("https://example.org/rss",)]
 
@@ -154,7 +154,7 @@ def test_a_copy_cut_short_is_made_anew(filled, tmp_path, monkeypatch):
 def test_a_migration_that_fails_leaves_the_storage_as_it_was(filled, tmp_path, monkeypatch):
     broken = later_version(tmp_path, NEXT_STEP + "    op.execute('SELECT 1 FROM nowhere')\n")
     with monkeypatch.context() as patched:
-        patched.setattr(storage, "_MIGRATIONS", broken)
+        patched.setattr(database, "_MIGRATIONS", broken)
         with pytest.raises(StorageError, match="nowhere"):
             open_storage(filled)
     assert rows(filled, "SELECT name FROM sqlite_master WHERE name = 'notes'") == []
@@ -168,8 +168,8 @@ def test_a_process_killed_amid_a_migration_leaves_the_storage_as_it_was(filled, 
     script = """
         import sys
         from pathlib import Path
-        from newswatch import storage
-        storage._MIGRATIONS = Path(sys.argv[2])
+        from newswatch import database, storage
+        database._MIGRATIONS = Path(sys.argv[2])
         storage.open_storage(sys.argv[1])
     """
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script), filled, folder], timeout=60)
@@ -182,7 +182,7 @@ def test_a_process_killed_amid_a_migration_leaves_the_storage_as_it_was(filled, 
 
 def test_a_storage_of_a_newer_schema_is_refused_and_left_alone(filled, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(storage, "_MIGRATIONS", later_version(tmp_path))
+        patched.setattr(database, "_MIGRATIONS", later_version(tmp_path))
         open_storage(filled).close()
     before = filled.read_bytes()
     with pytest.raises(StorageError, match=r"written by a newer newswatch \(schema 0002, known here up to 0001\)"):
@@ -214,8 +214,8 @@ def test_several_processes_may_be_the_first_to_open_a_storage(path):
 def test_several_processes_may_migrate_at_once_and_the_copy_is_of_the_older_schema(filled, tmp_path):
     script = """
         from pathlib import Path
-        from newswatch import storage
-        storage._MIGRATIONS = Path(sys.argv[3])
+        from newswatch import database, storage
+        database._MIGRATIONS = Path(sys.argv[3])
         with storage.open_storage(sys.argv[2]) as opened:
             assert opened.schema == "0002"
     """

@@ -37,7 +37,8 @@ from newswatch.records import (
     Tagging,
     TextFrom,
 )
-from newswatch.storage import Fingerprint, Storage, Work, article_id, entry_id, open_storage
+from newswatch.rows import article_id, entry_id
+from newswatch.storage import Fingerprint, Storage, Work, open_storage
 from newswatch.text import digest
 
 NOW = datetime(2031, 3, 3, 8, 0, tzinfo=UTC)
