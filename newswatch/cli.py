@@ -8,9 +8,10 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -273,8 +274,8 @@ def discover(ctx: click.Context, url: str, as_json: bool, allow_private: tuple[s
 # --- polling ----------------------------------------------------------------------------------------------------------
 
 
-class _Stop(Exception):
-    """SIGTERM came."""
+class _Stop(BaseException):
+    """SIGTERM came. No ``Exception``: whatever survives those must not survive this."""
 
 
 class _Progress:
@@ -314,19 +315,21 @@ def poll(
     gap_s = _span_s(every, "--every") if every is not None else None
     _with_network(ctx, allow_private, proxy)
     context: _Context = ctx.obj
-    with _terminated_cleanly(), context.watch() as watch:
+    with _terminated_cleanly() as stopping, context.watch() as watch:
         if gap_s is None:
             failed = _round(context, watch, force, as_json)
             sys.exit(3 if failed else 0)
-        try:
-            _run_on(context, watch, gap_s, force, as_json)
-        except (_Stop, KeyboardInterrupt):
-            context.say("newswatch: stopped")
+        with suppress(_Stop, KeyboardInterrupt):
+            _run_on(context, watch, gap_s, force, as_json, stopping)
+        context.say("newswatch: stopped")
 
 
-def _run_on(context: _Context, watch: Watch, gap_s: float, force: bool, as_json: bool) -> NoReturn:
+def _run_on(
+    context: _Context, watch: Watch, gap_s: float, force: bool, as_json: bool, stopping: threading.Event
+) -> None:
     context.say(f"newswatch: a round every {gap_s:g} s; stop with Ctrl-C or SIGTERM")
-    while True:
+    # An exception from a signal may come where Python drops it (in a destructor), so the event is looked at too.
+    while not stopping.is_set():
         began = time.monotonic()
         try:
             _round(context, watch, force, as_json)
@@ -334,7 +337,7 @@ def _run_on(context: _Context, watch: Watch, gap_s: float, force: bool, as_json:
             log.error("the round failed: %s", error)
         except Exception:
             log.exception("the round failed; the next one follows")
-        time.sleep(max(0.0, gap_s - (time.monotonic() - began)))
+        stopping.wait(max(0.0, gap_s - (time.monotonic() - began)))
 
 
 def _round(context: _Context, watch: Watch, force: bool, as_json: bool) -> bool:
@@ -390,19 +393,26 @@ def _summary_line(summary: RoundSummary, watch: Watch) -> str:
 
 
 @contextmanager
-def _terminated_cleanly() -> Iterator[None]:
-    """Make SIGTERM stop the work as Ctrl-C does: leases are given back and the storage is closed."""
+def _terminated_cleanly() -> Iterator[threading.Event]:
+    """Make SIGTERM stop the work as Ctrl-C does: leases are given back and the storage is closed.
+
+    Yields:
+        An event that is set once the signal came.
+    """
+    stopping = threading.Event()
 
     def stop(signum: int, frame: object) -> None:
-        raise _Stop
+        if not stopping.is_set():
+            stopping.set()
+            raise _Stop
 
     try:
         before = signal.signal(signal.SIGTERM, stop)
     except ValueError:  # not in the main thread
-        yield
+        yield stopping
         return
     try:
-        yield
+        yield stopping
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql, sqlite
 
-from newswatch import schema
+from newswatch import database, schema
 from newswatch.exceptions import ConfigError, InputError, NotFoundError, StorageError
 from newswatch.records import (
     Article,
@@ -231,6 +231,9 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
 def test_a_folder_that_may_not_be_written_to_is_told():
     root = os.geteuid() == 0
+    folders = Path(database.__file__).resolve().parents
+    if root and not all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders):
+        pytest.skip("the package lies where nobody else may read")
     open_storage("sqlite://").close()  # imports what that somebody may not be able to read
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o555)
