@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from newswatch._version import __version__
-from newswatch.cli_text import classify, extract, group
-from newswatch.config import Settings, default_storage, load_settings
+from newswatch.cli_text import classify, extract, group, network_options, with_network
+from newswatch.config import Settings, load_settings
 from newswatch.exceptions import ConfigError, InputError, NewswatchError
 from newswatch.records import ArticleFilter, Event, FeedLink, Page, PollResult, RoundSummary
+from newswatch.report import count_of
 
 if TYPE_CHECKING:
     from newswatch.watch import Watch
@@ -85,30 +86,6 @@ def _moment(text: str | None, name: str) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _network_options(command: _Command) -> _Command:
-    """Options for commands that make requests."""
-    command = click.option(
-        "--allow-private",
-        multiple=True,
-        metavar="NET",
-        help="Also reach this non-public network, as 127.0.0.0/8. Repeatable.",
-    )(command)
-    return click.option("--proxy", metavar="URL", help="Send all requests through this HTTP proxy.")(command)
-
-
-def _with_network(ctx: click.Context, allow_private: tuple[str, ...], proxy: str | None) -> None:
-    settings: Settings = ctx.obj.settings
-    if allow_private:
-        settings = replace(settings, allow_private=(*settings.allow_private, *allow_private))
-    if proxy:
-        settings = replace(settings, proxy=proxy)
-    if settings.proxy:
-        ctx.obj.say(
-            f"newswatch: requests go through {settings.proxy}, which resolves names: addresses are not checked here"
-        )
-    ctx.obj.settings = settings
-
-
 def _filter_options(command: _Command) -> _Command:
     for option in (
         click.option(
@@ -124,12 +101,23 @@ def _filter_options(command: _Command) -> _Command:
     return command
 
 
-def _filter(options: dict[str, Any]) -> ArticleFilter:
+def _filter(options: dict[str, Any], watch: Watch) -> ArticleFilter:
+    language = options["language"]
+    if language is not None and not (2 <= len(language) <= 3 and language.isalpha()):
+        raise click.BadParameter(f"{language!r} is no code of a language; write en, ru, ky", param_hint="--language")
+    tag, known = options["tag"], watch.storage.known_tags()
+    if tag is not None and known:
+        by_lower = {one.lower(): one for one in known}
+        if tag.lower() not in by_lower:
+            raise click.BadParameter(
+                f"no article was ever scored for {tag!r}; known: {', '.join(known)}", param_hint="--tag"
+            )
+        tag = by_lower[tag.lower()]
     return ArticleFilter(
-        tag=options["tag"],
+        tag=tag,
         since=_moment(options["since"], "--since"),
         until=_moment(options["until"], "--until"),
-        language=options["language"],
+        language=language.lower() if language else None,
         feed=options["feed"],
         limit=options["limit"],
     )
@@ -198,8 +186,9 @@ def add(context: _Context, sources: tuple[str, ...]) -> None:
         try:
             data = Path(source).read_bytes()
         except OSError as error:
+            hint = f"; did you mean https://{source}?" if "." in source and "://" not in source else ""
             raise InputError(
-                f"{source} is no http(s) address, and no file to read: {error.strerror}", subject=source
+                f"{source} is no http(s) address, and no file to read: {error.strerror}{hint}", subject=source
             ) from None
         links += read_opml(data, name=source)
     with context.watch() as watch:
@@ -213,7 +202,8 @@ def add(context: _Context, sources: tuple[str, ...]) -> None:
                 continue
             added += is_new
             context.say(f"{'added' if is_new else 'known'}: {url}")
-        context.say(f"{added} feeds added, {len(links) - added - bad} known before. Next: newswatch poll")
+        known = f", {len(links) - added - bad} known before" if len(links) - added - bad else ""
+        context.say(f"{count_of(added, 'feed')} added{known}. Next: newswatch poll")
     if bad:
         sys.exit(3 if bad < len(links) else 1)
 
@@ -251,13 +241,13 @@ def remove(context: _Context, url: str) -> None:
 @cli.command()
 @click.argument("url")
 @_JSON
-@_network_options
+@network_options
 @click.pass_context
 def discover(ctx: click.Context, url: str, as_json: bool, allow_private: tuple[str, ...], proxy: str | None) -> None:
     """Find the feeds that a page names."""
     from newswatch.watch import find_feeds_at
 
-    _with_network(ctx, allow_private, proxy)
+    with_network(ctx, allow_private, proxy)
     if "://" not in url:
         url = f"https://{url}"
     found = find_feeds_at(url, ctx.obj.settings)
@@ -303,7 +293,7 @@ class _Progress:
 @click.option("--every", metavar="SPAN", help="Run on, with a round every so often, as 15m.")
 @click.option("--force", is_flag=True, help="Poll before our own due times; never before a server's Retry-After.")
 @_JSON
-@_network_options
+@network_options
 @click.pass_context
 def poll(
     ctx: click.Context, every: str | None, force: bool, as_json: bool, allow_private: tuple[str, ...], proxy: str | None
@@ -313,7 +303,7 @@ def poll(
     A feed is due by its server's word and our own rules, an hour after the last time at the earliest.
     """
     gap_s = _span_s(every, "--every") if every is not None else None
-    _with_network(ctx, allow_private, proxy)
+    with_network(ctx, allow_private, proxy)
     context: _Context = ctx.obj
     with _terminated_cleanly() as stopping, context.watch() as watch:
         if gap_s is None:
@@ -419,11 +409,11 @@ def _terminated_cleanly() -> Iterator[threading.Event]:
 
 @cli.command()
 @click.option("--poll/--no-poll", "then_poll", default=True, help="Poll at once (default), or only mark.")
-@_network_options
+@network_options
 @click.pass_context
 def retry(ctx: click.Context, then_poll: bool, allow_private: tuple[str, ...], proxy: str | None) -> None:
     """Try everything that failed again."""
-    _with_network(ctx, allow_private, proxy)
+    with_network(ctx, allow_private, proxy)
     context: _Context = ctx.obj
     with _terminated_cleanly(), context.watch() as watch:
         count = watch.retry()
@@ -443,8 +433,8 @@ def articles(context: _Context, /, as_json: bool, **options: Any) -> None:
     """List articles, newest first."""
     from newswatch.report import article_row, render_articles
 
-    wanted = _filter(options)
     with context.watch() as watch:
+        wanted = _filter(options, watch)
         if as_json:
             _print_rows(article_row(article) for article in watch.iter_articles(wanted))
         else:
@@ -461,7 +451,7 @@ def events(context: _Context, /, as_json: bool, all_events: bool, **options: Any
     from newswatch.report import event_row, render_events
 
     with context.watch() as watch:
-        found = watch.storage.events(_filter(options), all_events=all_events)
+        found = watch.storage.events(_filter(options, watch), all_events=all_events)
     if as_json:
         _print_rows(event_row(event) for event in found)
     else:
@@ -478,7 +468,7 @@ def search(context: _Context, /, query: str, as_json: bool, **options: Any) -> N
     from newswatch.report import article_row, render_articles
 
     with context.watch() as watch:
-        found = watch.search(query, _filter(options))
+        found = watch.search(query, _filter(options, watch))
     if as_json:
         _print_rows(article_row(article) for article in found)
     else:
@@ -538,14 +528,14 @@ def status(context: _Context, failures: bool, as_json: bool) -> None:
 @_filter_options
 @click.pass_obj
 def export(context: _Context, /, kind: str, output: str, full_text: bool, **options: Any) -> None:
-    """Write articles to a file. Without --limit, all of them."""
+    """Write articles to a file: all of them, unless --limit says fewer."""
     from newswatch.report import article_row, csv_lines, jsonl_lines
 
     source = click.get_current_context().get_parameter_source("limit")
     if source is click.core.ParameterSource.DEFAULT:
         options["limit"] = 0
-    wanted = _filter(options)
     with context.watch() as watch:
+        wanted = _filter(options, watch)
         rows = (article_row(article, full_text=full_text) for article in watch.iter_articles(wanted))
         lines = csv_lines(rows) if kind == "csv" else jsonl_lines(rows)
         if output == "-":
@@ -557,8 +547,12 @@ def export(context: _Context, /, kind: str, output: str, full_text: bool, **opti
 
 
 def _write_whole(path: Path, lines: Iterable[str], *, bom: bool) -> int:
-    """Write a file beside its place and put it there when whole, so that a broken run leaves the old one."""
-    part = path.with_name(path.name + ".part")
+    """Write a file beside its place and put it there when whole, so that a broken run leaves the old one.
+
+    What is no plain file (a pipe, a device) is written to as it is.
+    """
+    special = path.exists() and not path.is_file()
+    part = path if special else path.with_name(path.name + ".part")
     count = 0
     try:
         # Spreadsheets tell UTF-8 by its mark.
@@ -566,11 +560,13 @@ def _write_whole(path: Path, lines: Iterable[str], *, bom: bool) -> int:
             for line in lines:
                 stream.write(line)
                 count += 1
-        os.replace(part, path)
+        if not special:
+            os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        if not special:
+            part.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror or error}", subject=str(path)) from None
-    return max(count, 0)
+    return count
 
 
 # --- demo -------------------------------------------------------------------------------------------------------------
@@ -587,8 +583,12 @@ def demo(context: _Context, keep: bool, as_json: bool) -> None:
     from newswatch.report import event_row, render_events
     from newswatch.watch import run_demo
 
+    if keep and not context.settings.storage:
+        raise click.UsageError(
+            "--keep works in a storage of its own; name one: newswatch --storage demo.db demo --keep"
+        )
     with tempfile.TemporaryDirectory(prefix="newswatch-demo-") as folder:
-        place = context.settings.storage or str(default_storage()) if keep else str(Path(folder) / "demo.db")
+        place = context.settings.storage if keep else str(Path(folder) / "demo.db")
         progress = _Progress(not context.quiet)
         found, summary = run_demo(replace(context.settings, storage=place), progress)
         progress.clear()

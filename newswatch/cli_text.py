@@ -6,8 +6,10 @@ import gzip
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import click
 
@@ -15,11 +17,36 @@ from newswatch.config import Settings
 from newswatch.exceptions import InputError, NewswatchError
 from newswatch.records import Article, Extraction, Page, TextFrom
 
-__all__ = ["classify", "extract", "group"]
+__all__ = ["classify", "extract", "group", "network_options", "with_network"]
 
 _MOST_TEXT = 5_000_000
 _MOST_LINE = 20_000_000
 _BATCH = 64
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def network_options(command: _Command) -> _Command:
+    """Options for commands that make requests."""
+    command = click.option(
+        "--allow-private",
+        multiple=True,
+        metavar="NET",
+        help="Also reach this non-public network, as 127.0.0.0/8. Repeatable.",
+    )(command)
+    return click.option("--proxy", metavar="URL", help="Send all requests through this HTTP proxy.")(command)
+
+
+def with_network(ctx: click.Context, allow_private: tuple[str, ...], proxy: str | None) -> None:
+    settings: Settings = ctx.obj.settings
+    if allow_private:
+        settings = replace(settings, allow_private=(*settings.allow_private, *allow_private))
+    if proxy:
+        settings = replace(settings, proxy=proxy)
+    if settings.proxy:
+        ctx.obj.say(
+            f"newswatch: requests go through {settings.proxy}, which resolves names: addresses are not checked here"
+        )
+    ctx.obj.settings = settings
 
 
 # --- reading what users hand in ---------------------------------------------------------------------------------------
@@ -165,6 +192,7 @@ def _each(
 @click.option("--explain", is_flag=True, help="Show the sentence that carried each tag.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--model", metavar="DIR", help="Use the model in this folder.")
+@network_options
 @click.pass_context
 def classify(
     ctx: click.Context,
@@ -175,6 +203,8 @@ def classify(
     explain: bool,
     as_json: bool,
     model: str | None,
+    allow_private: tuple[str, ...],
+    proxy: str | None,
 ) -> None:
     """Tag a text: TIP, SOM, policy, funding.
 
@@ -183,6 +213,7 @@ def classify(
     from newswatch.report import render_tagging, tagging_row
     from newswatch.tagging import load_tagger
 
+    with_network(ctx, allow_private, proxy)
     settings: Settings = ctx.obj.settings
     if sum(option is not None for option in (text, file, url, jsonl)) > 1:
         raise click.UsageError("give one of TEXT, --file, --url and --jsonl")
@@ -214,6 +245,8 @@ def _text_to_tag(ctx: click.Context, text: str | None, file: str | None, url: st
             raise InputError("the text is larger than 5 MB", subject="TEXT")
         if not text.strip():
             raise InputError("the text is empty", subject="TEXT")
+        if len(text) < 500 and not any(char.isspace() for char in text) and Path(text).is_file():
+            raise click.UsageError(f"{text} is a file; to tag what is in it: newswatch classify --file {text}")
         return "", text, ""
     body = _read_text(data, name)
     head = body[:2000].lower()
@@ -254,6 +287,14 @@ def _classify_lines(path: str, tagger: Any) -> None:
 # --- extract ----------------------------------------------------------------------------------------------------------
 
 
+def _prepare() -> None:
+    import trafilatura  # noqa: F401
+
+    from newswatch.language import detect_language
+
+    detect_language("Police freed twelve workers from a brick kiln on Tuesday.")
+
+
 def _extract_page(page: Page) -> Extraction:
     from newswatch.extract import extract_article
 
@@ -274,7 +315,10 @@ def _read_articles(settings: Settings, pages: Sequence[Page]) -> list[Any]:
     from newswatch.workers import ItemError, Workers
 
     workers = Workers(
-        min(max(settings.workers, 1), len(pages)), seconds=settings.page_s, memory_mb=settings.page_memory_mb
+        min(max(settings.workers, 1), len(pages)),
+        seconds=settings.page_s,
+        memory_mb=settings.page_memory_mb,
+        prepare=_prepare,
     )
     results = workers.run(_extract_page, pages)
     for result, page in zip(results, pages, strict=True):
@@ -302,9 +346,19 @@ def _extraction_row(article: Extraction) -> dict[str, Any]:
 @click.option("--url", metavar="U", default="", help="The address that a file was fetched from.")
 @click.option("--jsonl", metavar="F", help="Extract each line {id, path, url?} of a file, - for standard input.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@network_options
 @click.pass_context
-def extract(ctx: click.Context, source: str | None, url: str, jsonl: str | None, as_json: bool) -> None:
+def extract(
+    ctx: click.Context,
+    source: str | None,
+    url: str,
+    jsonl: str | None,
+    as_json: bool,
+    allow_private: tuple[str, ...],
+    proxy: str | None,
+) -> None:
     """Read the article of an HTML page: a file, an address, or - for standard input."""
+    with_network(ctx, allow_private, proxy)
     settings: Settings = ctx.obj.settings
     if (source is None) == (jsonl is None):
         raise click.UsageError("give FILE, URL or --jsonl")

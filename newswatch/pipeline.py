@@ -43,7 +43,7 @@ from newswatch.text import html_to_text
 from newswatch.urls import canonical_url, source_of
 from newswatch.workers import ItemError, Workers
 
-__all__ = ["Build", "Built", "Round", "build_article", "group_new"]
+__all__ = ["Build", "Built", "Round", "build_article", "group_new", "prepare_worker"]
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,18 @@ _LASTING = frozenset(("not_html", "too_large", "too_complex", "empty"))
 
 
 # --- work done in worker processes ------------------------------------------------------------------------------------
+
+
+def prepare_worker() -> None:
+    """Import and load all that `_parse` and `build_article` need, so that no page's time is spent on it."""
+    import feedparser  # noqa: F401
+    import trafilatura  # noqa: F401
+
+    from newswatch.tagging import load_tagger
+
+    detect_language("Police freed twelve workers from a brick kiln on Tuesday.")
+    with suppress(NewswatchError):  # told with the first article
+        load_tagger(None).tag("Police freed twelve workers from a brick kiln on Tuesday.", explain=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

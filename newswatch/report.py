@@ -16,6 +16,7 @@ from newswatch.text import clean_line
 
 __all__ = [
     "article_row",
+    "count_of",
     "csv_lines",
     "event_row",
     "feed_row",
@@ -173,7 +174,13 @@ def _span(event: Event) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def _count(number: int, word: str) -> str:
+def count_of(number: int, word: str) -> str:
+    """A number with its word.
+
+    Example:
+        >>> count_of(1, "feed"), count_of(2, "feed")
+        ('1 feed', '2 feeds')
+    """
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
@@ -186,7 +193,7 @@ def render_events(events: Sequence[Event]) -> str:
     lines: list[str] = []
     for event in events:
         lines += textwrap.wrap(clean_line(event.title) or "(no title)", _width())
-        counts = f"{_count(event.article_count, 'article')}, {_count(event.source_count, 'source')}"
+        counts = f"{count_of(event.article_count, 'article')}, {count_of(event.source_count, 'source')}"
         lines += [f"    [{_tags(event.tags)}]  {counts}  {_span(event)}  {event.id}", ""]
     return "\n".join(lines)
 
@@ -269,7 +276,7 @@ def render_feeds(feeds: Sequence[Feed]) -> str:
         due = f", next {feed.next_due:%Y-%m-%d %H:%M} UTC" if feed.next_due else ""
         lines.append(f"    {feed.state.value}  {polled}{due}  {feed.url}")
         if feed.error:
-            lines.append(f"    {_count(feed.failures, 'failure')} in a row: {clean_line(feed.error)}")
+            lines.append(f"    {count_of(feed.failures, 'failure')} in a row: {clean_line(feed.error)}")
         lines.append("")
     return "\n".join(lines)
 
@@ -278,7 +285,7 @@ def render_failures(failures: Sequence[Failure]) -> str:
     """What failed and why."""
     return "\n".join(
         f"{one.stage.value}: {one.reason}: {clean_line(one.detail)}  {one.url or one.subject}"
-        + (f"  (tried again {one.retry_at:%Y-%m-%d %H:%M} UTC)" if one.retry_at else "")
+        + (f"  (will be tried again {one.retry_at:%Y-%m-%d %H:%M} UTC)" if one.retry_at else "")
         for one in failures
     )
 

@@ -575,6 +575,13 @@ class Storage(Database):
             found += [article_of(row, scores.get(row["id"], ())) for row in connection.execute(query).mappings()]
         return found
 
+    def known_tags(self) -> list[str]:
+        """The tags that any article was scored for, in the model's order."""
+        tags = schema.tags
+        query = sa.select(tags.c.tag).group_by(tags.c.tag).order_by(sa.func.min(tags.c.position), tags.c.tag)
+        with self._reading() as connection:
+            return list(connection.execute(query).scalars())
+
     # --- events -----------------------------------------------------------------------------------------------------
 
     def ungrouped(self) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from newswatch._version import __version__
 from newswatch.config import Settings, default_storage, load_settings
-from newswatch.exceptions import NotFoundError
+from newswatch.exceptions import InputError, NotFoundError
 from newswatch.records import (
     Article,
     ArticleFilter,
@@ -189,13 +189,18 @@ class Watch:
         handle: dict[str, object],
         started: threading.Event,
     ) -> None:
-        from newswatch.pipeline import Round
+        from newswatch.pipeline import Round, prepare_worker
         from newswatch.workers import Workers
 
         handle["loop"], handle["task"] = asyncio.get_running_loop(), asyncio.current_task()
         started.set()
         settings = self.settings
-        workers = Workers(settings.workers, seconds=settings.page_s, memory_mb=settings.page_memory_mb)
+        workers = Workers(
+            settings.workers,
+            seconds=settings.page_s,
+            memory_mb=settings.page_memory_mb,
+            prepare=None if settings.model else prepare_worker,
+        )
         async with self._fetcher() as fetcher:
             round_ = Round(
                 self.storage,
@@ -332,6 +337,11 @@ def run_demo(
     with DemoSite() as site:
         own = replace(settings, host_delay_s=0.0, allow_private=(*settings.allow_private, "127.0.0.0/8"), proxy="")
         with Watch(settings=own, resolver=site.resolve, now=lambda: max(datetime.now(UTC), LATEST)) as watch:
+            if {feed.url for feed in watch.feeds()} - set(site.feed_urls()):
+                raise InputError(
+                    f"the storage {settings.storage} holds other feeds; name an empty one for the demo",
+                    subject=settings.storage,
+                )
             watch.add_feeds(FeedLink(url=url) for url in site.feed_urls())
             for _ in watch.poll(force=True, progress=progress):
                 pass

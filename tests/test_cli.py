@@ -120,6 +120,13 @@ def test_input_that_is_no_text_gets_a_clear_message_and_exit_1(tmp_path: Path, d
         assert done.stdout == ""
 
 
+def test_a_file_given_as_text_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "report.txt").write_text(KILN)
+    done = run("classify", tmp_path / "report.txt")
+    assert done.returncode == 2
+    assert "--file" in done.stderr
+
+
 def test_a_file_that_is_not_there_is_named() -> None:
     done = run("classify", "--file", "no/such/file.txt")
     assert done.returncode == 1
@@ -292,6 +299,14 @@ def test_filters_and_an_empty_listing(filled: Path) -> None:
     assert run("articles", "--since", "yesterday", storage=filled).returncode == 2
 
 
+def test_a_tag_is_known_whatever_its_case_and_an_unknown_one_is_told(filled: Path) -> None:
+    assert len(rows(run("articles", "--tag", "tip", "--json", storage=filled))) == 1
+    done = run("articles", "--tag", "SMUGGLING", storage=filled)
+    assert done.returncode == 2
+    assert "TIP, SOM, policy, funding" in done.stderr
+    assert run("articles", "--language", "russian", storage=filled).returncode == 2
+
+
 def test_status_counts(filled: Path) -> None:
     done = run("status", "--json", storage=filled)
     assert done.returncode == 0
@@ -316,6 +331,12 @@ def test_no_formula_gets_through_csv(filled: Path, tmp_path: Path) -> None:
     assert len(table) == 2
     assert all(not cell.startswith(("=", "+", "-", "@")) for row in table for cell in row.values())
     assert any(row["title"].startswith("'=HYPERLINK") for row in table)
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no devices here")
+def test_export_to_a_device_writes_to_it(filled: Path) -> None:
+    done = run("export", "--format", "jsonl", "--output", "/dev/stdout", storage=filled)
+    assert len(rows(done)) == 2
 
 
 def test_export_to_a_place_that_cannot_be_written_leaves_nothing(filled: Path, tmp_path: Path) -> None:
@@ -462,6 +483,16 @@ def test_the_demo_shows_tagged_events_with_several_sources(tmp_path: Path) -> No
     assert sum(event["source_count"] >= 2 for event in found) >= 6
     assert {tag for event in found for tag in event["tags"]} == {"TIP", "SOM", "policy", "funding"}
     assert list(tmp_path.iterdir()) == []  # leaves nothing behind
+
+
+def test_the_demo_keeps_out_of_a_storage_with_feeds_of_ones_own(tmp_path: Path) -> None:
+    place = tmp_path / "own.db"
+    run("add", "https://a.example/rss", storage=place)
+    done = run("demo", "--keep", storage=place)
+    assert done.returncode == 1
+    assert "holds other feeds" in done.stderr
+    assert len(rows(run("feeds", "--json", storage=place))) == 1
+    assert run("demo", "--keep", XDG_DATA_HOME=str(tmp_path)).returncode == 2
 
 
 def test_the_demo_can_be_kept(tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ def test_a_failure_says_where_why_and_when_it_is_tried_again() -> None:
         stage=Stage.FETCH, subject="a1", url="https://e.org/1", reason="timeout", detail="no answer", retry_at=NOW
     )
     shown = render_failures([failure])
-    assert shown == "fetch: timeout: no answer  https://e.org/1  (tried again 2026-11-20 09:30 UTC)"
+    assert shown == "fetch: timeout: no answer  https://e.org/1  (will be tried again 2026-11-20 09:30 UTC)"
 
 
 def test_the_status_of_an_empty_storage_is_shown() -> None:

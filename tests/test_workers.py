@@ -141,8 +141,6 @@ def test_no_items_give_no_results(workers):
         ("spin in C", "too_slow"),
         ("swallow Exception", "too_slow"),
         ("swallow everything", "too_slow"),
-        pytest.param("swell at once", "too_much_memory", marks=linux),
-        pytest.param("swell bit by bit", "too_much_memory", marks=linux),
         ("exit", "crashed"),
         pytest.param("killed", "crashed", marks=posix),
         ("sys.exit", "internal"),
@@ -158,6 +156,16 @@ def test_only_the_bad_item_of_a_batch_fails_and_the_pool_goes_on(workers, bad, r
     assert failed.detail
     assert not failed.expected
     assert [first, second, *rest] == ["a done", "b done", "c done", "d done"]
+    assert workers.run(act, ["next"]) == ["next done"]
+
+
+@linux
+@pytest.mark.parametrize("bad", ["swell at once", "swell bit by bit"])
+def test_an_item_that_swells_is_stopped_before_its_worker_bursts(workers, bad):
+    roomy = Workers(2, seconds=30, memory_mb=200, prepare=load)  # in the same processes
+    first, swollen, last = roomy.run(act, ["a", bad, "b"])
+    assert swollen.reason == "too_much_memory"
+    assert (first, last) == ("a done", "b done")
     assert workers.run(act, ["next"]) == ["next done"]
 
 
