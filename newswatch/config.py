@@ -32,7 +32,7 @@ class Settings:
         poll_gap_min_s: least seconds between two polls of one feed.
         poll_gap_unvalidated_s: the same for a feed whose server gives neither ETag nor Last-Modified.
         poll_gap_max_s: longest gap that back-off may reach.
-        workers: processes for extraction and tagging; 0 does it in this process.
+        workers: processes for extraction and tagging, 64 at most; 0 does it in this process.
         page_s: longest time one page may take to extract and tag.
         page_memory_mb: how far one page may swell a worker above its idle size (where the system can hold it).
         entries_max: most entries taken from one feed in one poll.
@@ -71,6 +71,8 @@ class Settings:
         for name in ("host_delay_s", "redirects_max", "workers"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} cannot be below zero, nor {getattr(self, name)}", subject=name)
+        if self.workers > _MOST_WORKERS:
+            raise ConfigError(f"workers can be {_MOST_WORKERS} at most, not {self.workers}", subject="workers")
         if self.request_total_s > 60:
             raise ConfigError(
                 f"request_total_s can be 60 at most, not {self.request_total_s:g}", subject="request_total_s"
@@ -78,6 +80,8 @@ class Settings:
         parse_networks(self.allow_private)
 
 
+# Each is a process of some 150 MB; more than a large machine's cores only fight each other.
+_MOST_WORKERS = 64
 _POSITIVE = (
     "request_total_s", "connect_s", "read_s", "feed_max_mb", "page_max_mb", "connections_max", "poll_gap_min_s",
     "poll_gap_unvalidated_s", "poll_gap_max_s", "page_s", "page_memory_mb", "entries_max", "event_window_days",
