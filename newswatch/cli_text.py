@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -52,7 +54,7 @@ def with_network(ctx: click.Context, allow_private: tuple[str, ...], proxy: str 
 # --- reading what users hand in ---------------------------------------------------------------------------------------
 
 
-def _read_bytes(stream: IO[bytes], name: str, most: int = _MOST_TEXT) -> bytes:
+def _read_bytes(stream: IO[bytes] | gzip.GzipFile, name: str, most: int = _MOST_TEXT) -> bytes:
     data = stream.read(most + 1)
     if len(data) > most:
         raise InputError(
@@ -88,8 +90,8 @@ def _file_bytes(path: str, most: int = _MOST_TEXT) -> bytes:
     try:
         with open(path, "rb") as stream:
             return _read_bytes(stream, path, most)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}", subject=path) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path!r}: {getattr(error, 'strerror', None) or error}", subject=path) from None
 
 
 def _open_lines(path: str) -> Iterator[tuple[int, bytes]]:
@@ -112,7 +114,7 @@ def _open_lines(path: str) -> Iterator[tuple[int, bytes]]:
             number += 1
             if line.strip():
                 yield number, line
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"cannot read {path}: {error}", subject=path) from None
     finally:
         if path != "-":
@@ -129,7 +131,7 @@ def _records(path: str) -> Iterator[dict[str, Any] | NewswatchError]:
         except (ValueError, RecursionError) as error:
             yield InputError(f"{path}, line {number}: no JSON: {error}"[:300], subject=path)
             continue
-        if not isinstance(row, dict) or not isinstance(row.get("id"), str | int):
+        if not isinstance(row, dict) or not isinstance(row.get("id"), str | int) or isinstance(row["id"], bool):
             yield InputError(f"{path}, line {number}: no object with an id", subject=path)
             continue
         yield row
@@ -147,7 +149,8 @@ def _string(row: dict[str, Any], name: str) -> str:
 
 
 def _say(row: dict[str, Any]) -> None:
-    click.echo(json.dumps(row, ensure_ascii=False))
+    # Lone surrogates, which JSON can spell, cannot be printed.
+    click.echo(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace").decode())
 
 
 def _each(
@@ -388,17 +391,19 @@ def _extract_lines(rows: Sequence[dict[str, Any]], settings: Settings) -> list[d
     answers: list[dict[str, Any] | NewswatchError] = []
     pages: list[Page] = []
     for row in rows:
+        path = ""
         try:
             path, url = _string(row, "path"), _string(row, "url")
             if not path:
                 raise InputError(f"{row['id']}: no path", subject=str(row["id"]))
             data = _file_bytes(path)
             if data.startswith(b"\x1f\x8b"):
-                data = gzip.decompress(data) if len(data) < _MOST_TEXT // 5 else b""
+                with gzip.open(io.BytesIO(data)) as stream:
+                    data = _read_bytes(stream, path)
             pages.append(Page(url=url, final_url=url, status=200, body=data))
             answers.append({"id": row["id"]})
-        except (NewswatchError, OSError, EOFError) as error:
-            answers.append(error if isinstance(error, NewswatchError) else InputError(str(error)))
+        except (NewswatchError, OSError, EOFError, zlib.error) as error:
+            answers.append(error if isinstance(error, NewswatchError) else InputError(f"cannot read {path}: {error}"))
     results = iter(_read_articles(settings, pages) if len(pages) != 1 else _one_result(settings, pages[0]))
     finished: list[dict[str, Any] | NewswatchError] = []
     for answer in answers:

@@ -188,6 +188,25 @@ def test_extract_jsonl(tmp_path: Path) -> None:
     assert "missing.html" in found[2]["error"]
 
 
+def test_lines_that_cannot_be_used_are_answered_and_the_others_too(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.gz"
+    bomb.write_bytes(gzip.compress(bytes(20_000_000)))
+    broken = tmp_path / "broken.gz"
+    broken.write_bytes(gzip.compress(b"<p>text" * 999)[:-30] + b"x" * 20)
+    (tmp_path / "good.html").write_text(story("Twelve freed from kiln", KILN))
+    paths = ["nul\0byte", str(bomb), str(broken), str(tmp_path / "good.html")]
+    lines = "\n".join(json.dumps({"id": number, "path": path}) for number, path in enumerate(paths))
+    done = run("extract", "--jsonl", "-", stdin=lines.encode())
+    assert done.returncode == 3
+    found = rows(done)
+    assert [("error" in row) for row in found] == [True, True, True, False]
+    assert "larger than" in found[1]["error"]
+    done = run(
+        "classify", "--jsonl", "-", stdin=b'{"id": "\\ud800", "text": "Five men were held."}\n{"id": true, "text": "x"}'
+    )
+    assert [("error" in row) for row in rows(done)] == [False, True]
+
+
 def test_group_jsonl_reads_gzip_and_nulls(tmp_path: Path) -> None:
     lines = [
         {"id": "1", "title": "Twelve freed from kiln", "text": KILN * 3, "published": "2026-11-10T08:00:00Z"},
